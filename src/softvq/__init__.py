@@ -1,0 +1,1 @@
+"""Autoencoder bottlenecks, trained and probed under one protocol (Wu & Flierl, 2019)."""

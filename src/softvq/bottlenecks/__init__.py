@@ -1,0 +1,1 @@
+"""Bottlenecks between encoder and decoder, one file per method."""

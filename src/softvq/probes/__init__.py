@@ -1,0 +1,1 @@
+"""How useful a latent code is: clustering and classification of frozen codes."""
