@@ -1,0 +1,132 @@
+"""Published data sets in torchvision's places and formats: downloaded by it, checked against its checksums."""
+
+import hashlib
+import logging
+import shutil
+import socket
+import warnings
+from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPException
+from pathlib import Path
+
+from filelock import FileLock
+
+from softvq.data.source import DataError, Source, file_state, fingerprint_of
+
+log = logging.getLogger(__name__)
+
+NETWORK_TIMEOUT_S = 10.0  # for each connection and each read
+WAY_OUT = "delete it to download it again or put the official one there"
+
+
+class OfficialSet(Source):
+    """A data set with published files below `root`, at the paths where torchvision puts them.
+
+    Subclasses say which files, where torchvision gets them and how their content is read.
+    """
+
+    def __init__(self, name: str, root: str, verify: bool) -> None:
+        super().__init__(name)
+        self.root = Path(root).expanduser()
+        self.verify = verify
+
+    @abstractmethod
+    def files(self) -> list[Path]:
+        """The files that `load` reads, as they lie there now; for an absent one the name that is expected."""
+
+    @abstractmethod
+    def download(self, root: Path) -> None:
+        """Fetches the set below a folder with torchvision."""
+
+    @abstractmethod
+    def checksums(self) -> dict[str, str]:
+        """File name -> official MD5 of what can be put below `root` by hand."""
+
+    def settings(self) -> tuple[object, ...]:
+        return ()  # not `root`: prepared arrays stay valid where the whole folder moves
+
+    def fingerprint(self) -> str | None:
+        paths = self.files()
+        if not all(path.is_file() for path in paths):
+            return None
+        return fingerprint_of([(path.name, *file_state(path)) for path in paths])
+
+    def fetch_missing(self) -> None:
+        """Downloads the set if a file is absent; files that are there stay as they are.
+
+        Raises: DataError: if that fails.
+        """
+        missing = [path for path in self.files() if not path.is_file()]
+        if not missing:
+            return
+        log.info("Downloading %s to %s", self.name, self.root)
+        temporary = self.root / f".download-{self.name}"
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{temporary}.lock"), _impatient_network():
+                shutil.rmtree(temporary, ignore_errors=True)  # what a killed download left
+                try:
+                    self.download(temporary)
+                    _move_absent(temporary, self.root)
+                finally:
+                    shutil.rmtree(temporary, ignore_errors=True)
+        except (OSError, RuntimeError, HTTPException, EOFError) as error:
+            wanted = ", ".join(f"{name} (MD5 {md5})" for name, md5 in self.checksums().items())
+            raise DataError(
+                f"data.root={self.root} lacks {missing[0]} of {self.name} and it could not be downloaded "
+                f"({' '.join(str(error).split())}); put these files into {missing[0].parent}: {wanted}; "
+                f"or set data.root=PATH to where they are; data=digits needs no files"
+            ) from error
+
+    def accept(self, path: Path, found: str, expected: str, what: str = "MD5") -> bool:
+        """Whether a checksum of a file is the official one.
+
+        Raises: DataError: if it is not and `verify` is set.
+        """
+        if found == expected:
+            return True
+        problem = (
+            f"{path} ({path.stat().st_size} bytes) is not the official file: {what} {expected} expected, {found} found"
+        )
+        if self.verify:
+            raise DataError(
+                f"{problem}; it is cut short or altered: {WAY_OUT}, or set data.verify=false to accept this copy"
+            )
+        log.warning("%s; accepted because of data.verify=false", problem)
+        return False
+
+    def damaged(self, path: Path, problem: object) -> DataError:
+        """The error for a file whose content cannot be read as what it should be."""
+        return DataError(
+            f"{path} ({path.stat().st_size} bytes) cannot be read: {problem}; it is cut short or altered: {WAY_OUT}"
+        )
+
+
+def md5_of(path: Path) -> str:
+    """MD5 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+@contextmanager
+def _impatient_network() -> Iterator[None]:
+    """torchvision sets no timeout of its own: without this, a network that swallows packets hangs a run."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(NETWORK_TIMEOUT_S)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of torchvision's own code
+            yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _move_absent(folder: Path, target: Path) -> None:
+    """Moves files to the same places below another folder, whole, where none lies yet."""
+    for path in sorted(folder.rglob("*")):
+        place = target / path.relative_to(folder)
+        if path.is_file() and not place.exists():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(place)
