@@ -1,0 +1,150 @@
+"""The LightningModule: encoder, bottleneck and decoder, trained in chunks of steps."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from softvq.bottlenecks.base import Bottleneck, Latent
+from softvq.data.module import Chunk
+from softvq.randomness import Stream, generator
+
+
+class NonFiniteLossError(RuntimeError):
+    """A loss term that is no finite number; training stops and the last good checkpoint stays."""
+
+    def __init__(self, step: int, term: str, value: float) -> None:
+        super().__init__(
+            f"{term} is {value} at step {step}; the last good checkpoint is kept. "
+            "Lower optimizer.lr or the bottleneck's weights, or start over with resume=never"
+        )
+        self.step, self.term = step, term
+
+
+class Autoencoder(L.LightningModule):
+    """An encoder, a bottleneck and a decoder.
+
+    The loss is reconstruction + penalty. One Lightning step trains a chunk of several optimiser steps; the trainer's
+    `global_step` and `max_steps` count optimiser steps.
+
+    Args:
+        encoder: (B, H, W, C) -> the bottleneck's heads, each (B, M, width).
+        bottleneck: heads -> latent.
+        decoder: (B, M, d) -> (B, H, W, C).
+        reconstruction: loss of a reconstruction against the image.
+        optimizer: makes the optimiser from the parameters.
+        pixel_offset: pixels are uint8 / 255 + pixel_offset.
+        seed: of the noise.
+        log_every_n_steps: steps whose mean is one row of the training curve.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        bottleneck: Bottleneck,
+        decoder: nn.Module,
+        reconstruction: nn.Module,
+        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
+        pixel_offset: float,
+        seed: int,
+        log_every_n_steps: int,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.encoder, self.bottleneck, self.decoder = encoder, bottleneck, decoder
+        self.reconstruction = reconstruction
+        self.make_optimizer = optimizer
+        self.pixel_offset, self.seed, self.log_every_n_steps = pixel_offset, seed, log_every_n_steps
+        self.curve: dict[str, float] = {}  # sums of the loss terms since the last row
+
+    def pixels(self, images: Tensor) -> Tensor:
+        """Floats uint8 / 255 + pixel_offset, in the images' shape."""
+        return images.float().mul_(1 / 255).add_(self.pixel_offset)
+
+    def forward(self, images: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Latent]:
+        """The reconstruction and the latent of uint8 images; without noise, deterministic.
+
+        Shapes: images (B, H, W, C). The reconstruction is (B, H, W, C), in the units of `pixels`.
+        """
+        latent = self.bottleneck(self.encoder(self.pixels(images)), noise)
+        return self.decoder(latent.z), latent
+
+    def loss(self, images: Tensor, noise: Tensor | None = None) -> dict[str, Tensor]:
+        """The loss and its unweighted terms, each ().
+
+        Shapes: images uint8 (B, H, W, C); noise as the bottleneck draws it.
+        """
+        reconstruction, latent = self(images, noise)
+        reconstruction_loss = self.reconstruction(reconstruction, self.pixels(images))
+        return {
+            "loss": reconstruction_loss + latent.penalty,
+            "reconstruction_loss": reconstruction_loss,
+            **latent.terms,
+        }
+
+    def draw_noise(self, first_step: int, images: Tensor) -> list[Tensor | None]:
+        """Each step's noise on the images' device: drawn for the whole batch, cut to this process's rows."""
+        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self._trainer else (0, 1)
+        share = images.shape[1]
+        noises = []
+        for step in range(first_step, first_step + len(images)):
+            drawn = self.bottleneck.draw_noise(
+                share * world, self.encoder.positions, generator(self.seed, Stream.NOISE, step)
+            )
+            noises.append(drawn if drawn is None else drawn[rank * share : (rank + 1) * share])
+        if noises[0] is None:
+            return noises
+        return list(torch.stack(noises).to(images.device, non_blocking=True))
+
+    def configure_optimizers(self) -> Optimizer | None:
+        parameters = [p for p in self.parameters() if p.requires_grad]
+        return self.make_optimizer(parameters) if parameters else None
+
+    def training_step(self, chunk: Chunk, batch_idx: int) -> None:
+        optimizer = self.optimizers()
+        steps = []
+        for images, noise in zip(chunk.images, self.draw_noise(chunk.first_step, chunk.images), strict=True):
+            terms = self.loss(images, noise)
+            # Without buffers to add to, backward hands its results over instead of adding them.
+            optimizer.zero_grad(set_to_none=True)
+            self.manual_backward(terms["loss"])
+            optimizer.step()
+            steps.append(torch.stack([term.detach() for term in terms.values()]))
+        self._record(chunk.first_step, list(terms), torch.stack(steps))
+
+    def _record(self, first_step: int, names: list[str], values: Tensor) -> None:
+        """Adds a chunk's terms, (steps, terms), to the curve and logs the row that ends with it.
+
+        Raises:
+            NonFiniteLossError: for the first term that is no finite number.
+        """
+        rows = values.tolist()  # the one wait for the device in a chunk
+        if not torch.isfinite(values).all():
+            step, term = (~torch.isfinite(values)).nonzero()[0].tolist()
+            raise NonFiniteLossError(first_step + step + 1, names[term], rows[step][term])
+        for row in rows:
+            for name, value in zip(names, row, strict=True):
+                self.curve[name] = self.curve.get(name, 0.0) + value
+        step = first_step + len(rows)
+        self.log("loss", rows[-1][0], prog_bar=True, logger=False)
+        if step % self.log_every_n_steps == 0 or step == self.trainer.max_steps:
+            counted = (step - 1) % self.log_every_n_steps + 1
+            means = {f"train/{name}": total / counted for name, total in self.curve.items()}
+            self.curve = {}
+            for logger in self.loggers:
+                logger.log_metrics(means, step=step)
+
+    def validation_step(self, images: Tensor, batch_idx: int) -> None:
+        terms = self.loss(images)
+        self.log_dict(
+            {f"val/{name}": term for name, term in terms.items()}, batch_size=len(images), on_epoch=True, sync_dist=True
+        )
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["curve"] = self.curve
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.curve = checkpoint["curve"]

@@ -1,0 +1,49 @@
+"""What bottlenecks with a codebook share: initialisation, distances, the straight-through estimator, perplexity."""
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def uniform_unit_scaling(K: int, d: int) -> Tensor:
+    """A codebook (K, d), uniform in +-sqrt(3 / d): unit-norm codewords in expectation.
+
+    Reference: Wu & Flierl (2019), "Training Setup": "the codebook is initialized by the uniform unit scaling".
+    """
+    limit = math.sqrt(3 / d)
+    return torch.empty(K, d).uniform_(-limit, limit)
+
+
+def truncated_normal_scaling(K: int, d: int) -> Tensor:
+    """A codebook (K, d), normal with variance 1 / d cut at two standard deviations: the released SVHN notebook."""
+    # The variance of a standard normal cut at +-2 is 0.7737; dividing by its root restores the intended variance.
+    std = math.sqrt(1 / d) / 0.87962566103423978
+    return torch.nn.init.trunc_normal_(torch.empty(K, d), std=std, a=-2 * std, b=2 * std)
+
+
+def squared_distances(z: Tensor, codebook: Tensor) -> Tensor:
+    """||z - mu_k||^2 for each codeword.
+
+    Shapes: z (B, M, d); codebook (K, d). Returns (B, M, K).
+
+    Raises:
+        ValueError: if z and the codebook disagree on d.
+    """
+    if z.shape[-1] != codebook.shape[-1]:
+        raise ValueError(f"z has width {z.shape[-1]} but the codewords have d = {codebook.shape[-1]}; set network.d")
+    return z.square().sum(-1, keepdim=True) - 2 * z @ codebook.T + codebook.square().sum(-1)
+
+
+def straight_through(z: Tensor, quantized: Tensor) -> Tensor:
+    """The value of `quantized`; its gradient goes to `z` unchanged (paper, below eq. 27)."""
+    return z + (quantized - z).detach()
+
+
+def perplexity(usage: Tensor) -> Tensor:
+    """exp(entropy) of the mean assignment: K when all codewords are used alike, 1 when a single one is.
+
+    Shapes: usage (B, M, K), rows of non-negative weights; normalised here. Returns ().
+    """
+    mean = usage.detach().flatten(0, -2).mean(0)
+    return torch.special.entr(mean / mean.sum()).sum().exp()

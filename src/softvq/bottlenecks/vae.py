@@ -1,0 +1,43 @@
+"""Gaussian posterior, reparameterised (Kingma & Welling, 2014; Higgins et al., 2017)."""
+
+import torch
+from torch import Tensor
+
+from softvq.bottlenecks.base import Bottleneck, Latent, at_least
+
+
+def kl_to_standard_normal(mean: Tensor, log_var: Tensor) -> Tensor:
+    """KL(N(mean, diag(exp(log_var))) || N(0, I)) in nats, summed over d.
+
+    Shapes: mean, log_var (..., d). Returns (...).
+    Reference: Kingma & Welling (2014), appendix B.
+    """
+    return 0.5 * (mean.square() + log_var.exp() - log_var - 1).sum(-1)
+
+
+class GaussianPosterior(Bottleneck):
+    """The variational autoencoder's bottleneck; `kl_weight` is the beta of the beta-VAE.
+
+    z = mean + std * noise; the penalty is kl_weight * KL, in nats summed over the code (M and d), mean over
+    the batch.
+    The probes read the mean as z_e.
+    """
+
+    def __init__(self, d: int, kl_weight: float) -> None:
+        super().__init__()
+        at_least("network.d", d, 1)
+        at_least("bottleneck.kl_weight", kl_weight, 0)
+        self.d, self.kl_weight = d, kl_weight
+
+    @property
+    def heads(self) -> dict[str, int]:
+        return {"z_e": self.d, "log_var": self.d}
+
+    def draw_noise(self, batch: int, positions: int, generator: torch.Generator) -> Tensor:
+        return torch.randn(batch, positions, self.d, generator=generator)
+
+    def forward(self, heads: dict[str, Tensor], noise: Tensor | None) -> Latent:
+        mean, log_var = heads["z_e"], heads["log_var"]
+        z = mean if noise is None else mean + (0.5 * log_var).exp() * noise
+        kl_loss = kl_to_standard_normal(mean, log_var).sum(1).mean()
+        return Latent(z=z, penalty=self.kl_weight * kl_loss, terms={"kl_loss": kl_loss}, taps={"z_e": mean})

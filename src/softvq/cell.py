@@ -1,0 +1,232 @@
+"""Builds the parts of a cell from its configuration, trains and probes it."""
+
+import subprocess
+import warnings
+from collections.abc import Callable
+from datetime import timedelta
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar
+
+import lightning as L
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from lightning.pytorch.plugins.environments import LightningEnvironment
+from omegaconf import DictConfig, OmegaConf
+
+from softvq.autoencoder import Autoencoder
+from softvq.checkpoint import ResumeCheckpoint
+from softvq.config import config_hash, cores, result_settings
+from softvq.data.arrays import DatasetInfo
+from softvq.data.module import ImageData
+from softvq.probes.callback import Probes
+from softvq.progress import ProbeProgress, TrainingProgress, wanted
+from softvq.runs import RunFolder
+from softvq.tracking.curve import CurveLogger
+
+T = TypeVar("T")
+
+
+class ConfigError(ValueError):
+    """Settings that do not fit together, all that were found."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n  ".join(faults) if len(faults) == 1 else "\n  ".join(["several settings are off:", *faults]))
+
+
+class _Faults:
+    """Collects what building the parts finds wrong, to be reported together."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    def build(self, make: Callable[[], T]) -> T | None:
+        try:
+            return make()
+        except InstantiationException as error:
+            cause = error.__cause__
+            if not isinstance(cause, ValueError | TypeError):
+                raise
+            self.found.append(str(cause))
+        except ValueError as error:
+            self.found.append(str(error))
+        return None
+
+    def check(self) -> None:
+        if self.found:
+            raise ConfigError(list(dict.fromkeys(self.found)))
+
+
+def build_model(config: DictConfig, info: DatasetInfo) -> Autoencoder:
+    """The autoencoder of a configuration, initialised from its seed.
+
+    Raises:
+        ConfigError: listing every setting that does not fit.
+    """
+    torch.manual_seed(config.seed)
+    faults = _Faults()
+    shape = info.image_shape
+    bottleneck = faults.build(lambda: instantiate(config.bottleneck))
+    heads = bottleneck.heads if bottleneck is not None else {"z_e": 1}
+    encoder = faults.build(lambda: instantiate(config.network.encoder, image_shape=shape, heads=heads))
+    decoder = faults.build(lambda: instantiate(config.network.decoder, image_shape=shape))
+    reconstruction = faults.build(lambda: instantiate(config.reconstruction, variance=info.pixel_variance))
+    faults.check()
+    return Autoencoder(
+        encoder=encoder,
+        bottleneck=bottleneck,
+        decoder=decoder,
+        reconstruction=reconstruction,
+        optimizer=instantiate(config.optimizer),
+        pixel_offset=config.data.pixel_offset,
+        seed=config.seed,
+        log_every_n_steps=config.trainer.log_every_n_steps,
+    )
+
+
+def build_data(config: DictConfig) -> ImageData:
+    """The data module of a configuration."""
+    return instantiate(
+        config.data.module,
+        seed=config.seed,
+        log_every_n_steps=config.trainer.log_every_n_steps,
+        val_every_n_steps=config.trainer.val_every_n_steps,
+    )
+
+
+def build_probes(config: DictConfig, folder: RunFolder, jobs: int) -> Probes:
+    """The probe callback of a configuration."""
+    protocol = config.probes
+    return Probes(
+        clustering=instantiate(protocol.clustering),
+        classification=instantiate(protocol.classification),
+        tap=protocol.tap,
+        train_limit=protocol.train_limit,
+        test_limit=protocol.test_limit,
+        tsne_points=protocol.tsne_points,
+        seed=protocol.seed,
+        jobs=jobs,
+        figures_dir=folder.figures,
+        latents_path=folder.latents if protocol.save_latents else None,
+        progress=ProbeProgress(wanted(config.trainer.progress)),
+    )
+
+
+def run(config: DictConfig, folder: RunFolder, choices: dict[str, Any]) -> dict[str, Any]:
+    """Trains the cell from where it stopped, probes it and returns the content of its `metrics.json`."""
+    _quiet_libraries()
+    threads = config.trainer.threads or cores()
+    torch.set_num_threads(threads)
+    faults = _Faults()
+    data = faults.build(lambda: build_data(config))
+    faults.check()
+    assert data is not None
+    data.setup()
+    model = build_model(config, data.arrays.info)
+    probes = build_probes(config, folder, threads)
+    checkpoint = ResumeCheckpoint(
+        folder.checkpoint,
+        config.trainer.checkpoint_after_s,
+        config.trainer.checkpoint_every_s,
+        config.trainer.checkpoint_time_fraction,
+    )
+    callbacks: list[L.Callback] = [instantiate(callback) for callback in config.trainer.callbacks.values()]
+    if wanted(config.trainer.progress):
+        callbacks.append(TrainingProgress())
+    tracker = instantiate(config.logger, folder=folder) if config.logger else None
+    trainer = L.Trainer(
+        max_steps=config.trainer.max_steps,
+        max_epochs=-1,
+        accelerator=config.trainer.accelerator,
+        devices=config.trainer.devices,
+        precision=config.trainer.precision,
+        logger=[CurveLogger(folder.curve), *([tracker] if tracker else [])],
+        callbacks=[*callbacks, checkpoint, probes],
+        limit_val_batches=None if config.data.val_fraction else 0,
+        num_sanity_val_steps=0,
+        plugins=[LightningEnvironment()],  # a cell runs alone, also inside a Slurm job
+        use_distributed_sampler=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=folder.path,
+    )
+    folder.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    resumed = folder.checkpoint if folder.checkpoint.exists() else None
+    trainer.fit(model, data, ckpt_path=resumed, weights_only=False)
+    return _metrics(config, choices, data, trainer, checkpoint, probes, threads)
+
+
+def _metrics(
+    config: DictConfig,
+    choices: dict[str, Any],
+    data: ImageData,
+    trainer: L.Trainer,
+    checkpoint: ResumeCheckpoint,
+    probes: Probes,
+    threads: int,
+) -> dict[str, Any]:
+    info = data.arrays.info
+    resolved: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    results = dict(probes.results)
+    probe_s = results.pop("probe_s", None)
+    return {
+        "status": "finished",
+        "bottleneck": choices["bottleneck"],
+        "data": info.name,
+        "seed": config.seed,
+        "fidelity": config.fidelity,
+        "steps": trainer.global_step,
+        "config_hash": config_hash(result_settings(resolved, info.sha256)),
+        **results,
+        "protocol": resolved["probes"],
+        "provenance": {
+            "commit": commit(),
+            "versions": {name: version(name) for name in ("softvq", "torch", "lightning", "scikit-learn", "numpy")},
+            "data": {"name": info.name, "source": info.source, "sha256": info.sha256, "verified": info.verified},
+            "network": choices["network"],
+            "device": device_name(trainer),
+            "devices": trainer.world_size,
+            "threads": threads,
+        },
+        "time": {"fit_s": checkpoint.fit_s, "steps_per_s": checkpoint.steps_per_s, "probe_s": probe_s},
+    }
+
+
+def device_name(trainer: L.Trainer) -> str:
+    """The accelerator that trained, in its vendor's words; `cpu` without one."""
+    device = trainer.strategy.root_device
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def commit() -> str | None:
+    """The checkout's commit, with `-dirty` behind it where tracked files differ; None outside a checkout."""
+    try:
+        return subprocess.run(
+            ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=timedelta(seconds=10).total_seconds(),
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _quiet_libraries() -> None:
+    """Lightning's remarks on what is deliberate here."""
+    import logging
+
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for message in (
+        ".*You defined a `validation_step` but have no `val_dataloader`.*",
+        ".*`LightningModule.configure_optimizers` returned `None`.*",
+        ".*does not have many workers.*",
+        ".*GPU available but not used.*",
+        ".*exists and is not empty.*",
+        ".*isinstance.treespec, LeafSpec.*",
+    ):
+        warnings.filterwarnings("ignore", message=message)

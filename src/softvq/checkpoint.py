@@ -1,0 +1,63 @@
+"""Checkpoints by the clock, for resuming; and how long and how fast a run trained."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+
+WARM_UP_STEPS = 50
+
+
+class ResumeCheckpoint(L.Callback):
+    """Writes `last.ckpt` after some seconds of training, then at intervals that grow with the run, and at the end.
+
+    Args:
+        path: of the checkpoint; written to a neighbour's name and renamed, so it is whole or absent.
+        after_s: seconds of training before the first.
+        every_s: seconds between two, at least.
+        time_fraction: part of the time trained so far between two, at least.
+    """
+
+    def __init__(self, path: Path, after_s: float, every_s: float, time_fraction: float) -> None:
+        self.path = path
+        self.after_s, self.every_s, self.time_fraction = after_s, every_s, time_fraction
+        self.trained_s = 0.0  # in earlier sessions
+        self.steps_per_s: float | None = None
+
+    @property
+    def fit_s(self) -> float:
+        """Seconds of training, earlier sessions included."""
+        return self.trained_s
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._clock = time.perf_counter()
+        self._next_save = self.trained_s + (self.every_s if self.trained_s else self.after_s)
+        self._warm: tuple[float, int] | None = None
+
+    def on_train_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
+        now = time.perf_counter()
+        self.trained_s, self._clock = self.trained_s + now - self._clock, now
+        step = trainer.global_step
+        if self._warm is None:
+            self._warm = (now, step) if step >= WARM_UP_STEPS else None
+        elif step > self._warm[1]:
+            self.steps_per_s = (step - self._warm[1]) / (now - self._warm[0])
+        if self.trained_s >= self._next_save and step < trainer.max_steps:
+            self._save(trainer)
+            self._next_save = self.trained_s + max(self.every_s, self.time_fraction * self.trained_s)
+
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._save(trainer)
+
+    def _save(self, trainer: L.Trainer) -> None:
+        partial = self.path.with_name(f".{self.path.name}")
+        trainer.save_checkpoint(partial)
+        if trainer.is_global_zero:
+            partial.replace(self.path)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"trained_s": self.trained_s}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.trained_s = state_dict["trained_s"]

@@ -1,0 +1,98 @@
+"""Configuration without torch: names of run folders, what decides a result, composing a cell anew."""
+
+import difflib
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+# Overrides that say where or how a run happens, not what it computes: they leave its folder's name alone.
+WHERE_NOT_WHAT = re.compile(
+    r"^[+~]*(hydra[./]|logger\b|resume\b|data\.(root|dir|name|verify|eval_batch_size)\b|probes\.(save_latents|tsne_points)\b|"
+    r"trainer\.(accelerator|devices|threads|progress|log_every_n_steps|checkpoint_\w+)\b)"
+)
+NAMED_IN_FOLDER = re.compile(r"^(experiment|bottleneck|data|seed|experiment_name)=")
+
+
+def run_name(experiment: str, data: str, choices: Mapping[str, Any], overrides: Sequence[str], seed: int) -> str:
+    """The folder of a run below `logs/`: EXPERIMENT/DATA/BOTTLENECK/seed-N, and a short hash of other overrides.
+
+    The same choices give the same name, in a single run and in a sweep, whatever the order of the overrides.
+    """
+    others = sorted(o for o in overrides if not WHERE_NOT_WHAT.match(o) and not NAMED_IN_FOLDER.match(o))
+    suffix = "-" + hashlib.sha256("\n".join(others).encode()).hexdigest()[:8] if others else ""
+    parts = (experiment, data, choices["bottleneck"], f"seed-{seed}{suffix}")
+    return "/".join(re.sub(r"[^A-Za-z0-9._-]+", "-", str(part)) for part in parts)
+
+
+def register_resolvers() -> None:
+    """Makes `${run_name:...}` known to OmegaConf; harmless when repeated."""
+    OmegaConf.register_new_resolver("run_name", run_name, replace=True)
+
+
+register_resolvers()
+
+
+def compose(config_dir: str | Path, config_name: str, overrides: Sequence[str]) -> DictConfig:
+    """Composes a configuration as the command line would, whatever Hydra application is running."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+
+    with initialize_config_dir(str(Path(config_dir).resolve()), version_base="1.3"):
+        return hydra_compose(config_name, overrides=list(overrides))
+
+
+def result_settings(config: Mapping[str, Any], data_sha256: str) -> dict[str, Any]:
+    """The part of a resolved configuration that decides the result; where and how it runs is left out."""
+    data, trainer = config["data"], config["trainer"]
+    probes = {key: value for key, value in config["probes"].items() if key not in ("save_latents", "tsne_points")}
+    return {
+        **{key: config[key] for key in ("bottleneck", "network", "reconstruction", "optimizer", "fidelity", "seed")},
+        "data": {
+            **{key: data[key] for key in ("name", "batch_size", "val_fraction", "pixel_offset", "output_activation")},
+            "sha256": data_sha256,
+        },
+        "trainer": {key: trainer[key] for key in ("max_steps", "precision", "callbacks")},
+        "probes": probes,
+    }
+
+
+def config_hash(settings: Mapping[str, Any]) -> str:
+    """16 hexadecimal digits of the settings' canonical JSON."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def differences(old: Any, new: Any, key: str = "") -> list[str]:
+    """One line `key: old -> new` for each leaf in which two nested settings differ."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        lines = []
+        for name in sorted({*old, *new}):
+            lines += differences(old.get(name), new.get(name), f"{key}.{name}" if key else str(name))
+        return lines
+    return [] if old == new else [f"{key}: {old} -> {new}"]
+
+
+def leaf_keys(config: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Every dotted key of a nested mapping, inner nodes included."""
+    keys = []
+    for name, value in config.items():
+        keys.append(f"{prefix}{name}")
+        if isinstance(value, Mapping):
+            keys += leaf_keys(value, f"{prefix}{name}.")
+    return keys
+
+
+def nearest(word: str, words: Sequence[str]) -> str:
+    """`; did you mean X?` for a near miss, else nothing."""
+    close = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,146 @@
+"""The LightningDataModule: a prepared data set, cut into batches by index from its memory-mapped arrays."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import lightning as L
+import numpy as np
+import torch
+from torch import Tensor
+
+from softvq.data.arrays import ImageArrays, Source, prepare
+from softvq.data.schedule import Schedule
+from softvq.randomness import Stream, generator
+
+MAX_CHUNK_STEPS = 100
+CHUNK_SECONDS = 0.25
+
+
+class Chunk(NamedTuple):
+    """The images of several consecutive training steps.
+
+    Attributes:
+        first_step: number of the first step, counted from 0.
+        images: uint8 (steps, B, H, W, C); what the loader yields holds their indices (steps, B) instead.
+    """
+
+    first_step: int
+    images: Tensor
+
+
+class ChunkLoader:
+    """Chunks of steps from the trainer's current step to the next validation or the last step.
+
+    A chunk ends where a row is logged. Within that, chunks grow until one takes a quarter of a second: Lightning's
+    own work, a fixed cost a chunk, becomes small, and checkpoints and the progress bar stay timely. How the steps
+    are cut into chunks has no influence on them.
+
+    Args:
+        schedule: what images a step sees.
+        trainer: asked for the current step, the last one and this process's rank.
+        log_every_n_steps: steps between two rows of the training curve.
+        val_every_n_steps: steps between two validations, 0 for none.
+    """
+
+    def __init__(self, schedule: Schedule, trainer: L.Trainer, log_every_n_steps: int, val_every_n_steps: int) -> None:
+        if schedule.batch_size % trainer.world_size:
+            raise ValueError(
+                f"data.batch_size is {schedule.batch_size}, which {trainer.world_size} devices cannot share; "
+                f"set a multiple of {trainer.world_size}"
+            )
+        self.schedule, self.trainer = schedule, trainer
+        self.log_every, self.val_every = log_every_n_steps, val_every_n_steps
+        share = schedule.batch_size // trainer.world_size
+        self.rows = slice(trainer.global_rank * share, (trainer.global_rank + 1) * share)
+
+    def __iter__(self) -> Iterator[Chunk]:
+        step, last = self.trainer.global_step, self.trainer.max_steps
+        if self.val_every:
+            last = min(last, (step // self.val_every + 1) * self.val_every)
+        # One step at a time over several devices: gradients are averaged once for each call of the model.
+        limit = 1 if self.trainer.world_size > 1 else MAX_CHUNK_STEPS
+        steps = 1
+        while step < last:
+            stop = min(step + steps, (step // self.log_every + 1) * self.log_every, last)
+            started = time.perf_counter()
+            yield Chunk(step, torch.stack([self.schedule.batch(s)[self.rows] for s in range(step, stop)]))
+            if time.perf_counter() - started < CHUNK_SECONDS / 2:
+                steps = min(2 * steps, limit)
+            elif time.perf_counter() - started > 2 * CHUNK_SECONDS:
+                steps = max(1, steps // 2)
+            step = stop
+
+
+class ImageData(L.LightningDataModule):
+    """A data set of images as uint8 arrays: training chunks by index, plain batches for everything else.
+
+    Args:
+        name: label of the data in results.
+        source: where the images come from.
+        root: folder under which sources and prepared arrays lie.
+        batch_size: images a training step, over all devices.
+        eval_batch_size: images at a time when nothing is trained.
+        val_fraction: part of the training images set aside for choices; the test images never serve for them.
+        seed: of the shuffling and of the part set aside.
+        log_every_n_steps: where training chunks end.
+        val_every_n_steps: steps between validations.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        source: Source,
+        root: str,
+        batch_size: int,
+        eval_batch_size: int,
+        val_fraction: float,
+        seed: int,
+        log_every_n_steps: int,
+        val_every_n_steps: int,
+    ) -> None:
+        super().__init__()
+        if not 0 <= val_fraction < 1:
+            raise ValueError(f"data.val_fraction must be at least 0 and below 1, got {val_fraction}")
+        self.name, self.source, self.root = name, source, Path(root)
+        self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
+        self.val_fraction, self.seed = val_fraction, seed
+        self.log_every_n_steps, self.val_every_n_steps = log_every_n_steps, val_every_n_steps
+        self._device_images: Tensor | None = None
+
+    def prepare_data(self) -> None:
+        prepare(self.source, self.root)
+
+    def setup(self, stage: str | None = None) -> None:
+        self.arrays: ImageArrays = prepare(self.source, self.root)
+        self.train_indices, self.val_indices = self._split(len(self.arrays.train_images))
+
+    def _split(self, size: int) -> tuple[np.ndarray, np.ndarray]:
+        held_out = round(self.val_fraction * size)
+        if not held_out:
+            return np.arange(size), np.arange(0)
+        shuffled = torch.randperm(size, generator=generator(self.seed, Stream.SPLIT)).numpy()
+        return np.sort(shuffled[held_out:]), np.sort(shuffled[:held_out])
+
+    def train_dataloader(self) -> ChunkLoader:
+        assert self.trainer is not None
+        schedule = Schedule(len(self.train_indices), self.batch_size, self.seed)
+        return ChunkLoader(
+            schedule, self.trainer, self.log_every_n_steps, self.val_every_n_steps if len(self.val_indices) else 0
+        )
+
+    def val_dataloader(self) -> list[Tensor]:
+        parts = np.array_split(self.val_indices, max(1, -(-len(self.val_indices) // self.eval_batch_size)))
+        return [torch.from_numpy(self.arrays.train_images[part]) for part in parts if len(part)]
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Cuts a chunk's images out of the training set; on an accelerator the whole set lives there as uint8."""
+        if not isinstance(batch, Chunk):
+            return super().transfer_batch_to_device(batch, device, dataloader_idx)
+        indices = torch.from_numpy(self.train_indices)[batch.images]
+        if device.type == "cpu":
+            return Chunk(batch.first_step, torch.from_numpy(self.arrays.train_images[indices.numpy()]))
+        if self._device_images is None or self._device_images.device != device:
+            self._device_images = torch.from_numpy(np.ascontiguousarray(self.arrays.train_images)).to(device)
+        return Chunk(batch.first_step, self._device_images[indices.to(device, non_blocking=True)])

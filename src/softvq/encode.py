@@ -1,0 +1,78 @@
+"""Runs a trained autoencoder over a data set: latent codes of both parts, reconstructions, codeword use."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from softvq.autoencoder import Autoencoder
+from softvq.data.arrays import ImageArrays
+from softvq.probes.protocol import Codes
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What one pass over both parts gives.
+
+    Shapes: z_e (n, M * d) and index (n, M) or None, both of the test set; examples and reconstructions
+    (k, H, W, C) in [0, 1].
+    """
+
+    codes: Codes
+    test_z_e: np.ndarray
+    test_index: np.ndarray | None
+    test_mse: float
+    examples: np.ndarray
+    reconstructions: np.ndarray
+
+
+def _batches(images: np.ndarray, batch_size: int) -> Iterator[Tensor]:
+    for start in range(0, len(images), batch_size):
+        yield torch.from_numpy(np.ascontiguousarray(images[start : start + batch_size]))
+
+
+@torch.inference_mode()
+def encode(model: Autoencoder, arrays: ImageArrays, tap: str, batch_size: int, examples: int = 12) -> Encoded:
+    """Encodes the training and the test images, noise off, on the model's device.
+
+    Raises:
+        ValueError: if the bottleneck has no such tap.
+    """
+    model.eval()
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    available = list(model(torch.from_numpy(np.ascontiguousarray(arrays.test_images[:1])).to(device))[1].taps)
+    if tap not in available:
+        raise ValueError(f"probes.tap is {tap!r}, which this bottleneck does not have; it has {', '.join(available)}")
+
+    train = [
+        model.bottleneck(model.encoder(model.pixels(batch.to(device))), None).taps[tap].flatten(1).float().cpu()
+        for batch in _batches(arrays.train_images, batch_size)
+    ]
+    test, z_e, index, shown = [], [], [], []
+    squared_error = 0.0
+    for batch in _batches(arrays.test_images, batch_size):
+        images = batch.to(device)
+        reconstruction, latent = model(images)
+        squared_error += (reconstruction - model.pixels(images)).double().square().sum().item()
+        test.append(latent.taps[tap].flatten(1).float().cpu())
+        z_e.append(latent.taps["z_e"].flatten(1).float().cpu())
+        if "index" in latent.taps:
+            index.append(latent.taps["index"].cpu())
+        if not shown:
+            shown.append((reconstruction[:examples].float().cpu() - model.pixel_offset).clamp(0, 1))
+    classes = arrays.info.classes
+    codes = Codes(
+        torch.cat(train).numpy(), arrays.train_labels, torch.cat(test).numpy(), arrays.test_labels, classes
+    )
+    return Encoded(
+        codes=codes,
+        test_z_e=torch.cat(z_e).numpy(),
+        test_index=torch.cat(index).numpy() if index else None,
+        test_mse=squared_error / arrays.test_images.size,
+        examples=np.asarray(arrays.test_images[:examples]) / 255,
+        reconstructions=shown[0].numpy(),
+    )
+
+

@@ -1,0 +1,33 @@
+"""Reconstruction losses; only their ratio to a bottleneck's penalty gives the penalty's weights a meaning."""
+
+from torch import Tensor, nn
+
+from softvq.bottlenecks.base import at_least
+
+
+class GaussianReconstruction(nn.Module):
+    """-log p(x | z) of a Gaussian with the training pixels' variance, without its constant.
+
+    The squared error is divided by 2 * variance, summed over an image, mean over the batch.
+
+    Reference: Wu & Flierl (2019), the first term of eq. (27).
+    """
+
+    def __init__(self, variance: float) -> None:
+        super().__init__()
+        self.variance = variance
+
+    def forward(self, reconstruction: Tensor, x: Tensor) -> Tensor:
+        return (reconstruction - x).square().sum() / (2 * self.variance * len(x))
+
+
+class NormalizedMSE(nn.Module):
+    """weight * squared error / variance of the training pixels, mean over every pixel: the released notebooks' form."""
+
+    def __init__(self, variance: float, weight: float) -> None:
+        super().__init__()
+        at_least("reconstruction.weight", weight, 0)
+        self.variance, self.weight = variance, weight
+
+    def forward(self, reconstruction: Tensor, x: Tensor) -> Tensor:
+        return self.weight * (reconstruction - x).square().mean() / self.variance

@@ -1,0 +1,119 @@
+"""Probes and figures at the end of training, as a Lightning callback."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+
+from softvq.autoencoder import Autoencoder
+from softvq.data.module import ImageData
+from softvq.encode import Encoded, encode
+from softvq.probes.classification import Classification
+from softvq.probes.clustering import Clustering
+from softvq.probes.progress import Progress
+from softvq.probes.protocol import diagnostics, probe
+
+
+class Probes(L.Callback):
+    """Encodes both parts of the data when training ends, probes the codes and draws the run's figures.
+
+    Args:
+        clustering: K-means under the protocol's settings.
+        classification: the single-layer classifier under the protocol's settings.
+        tap: which latent the probes read.
+        train_limit: probe the first training codes only; None for all.
+        test_limit: likewise for the test codes.
+        tsne_points: test codes in the t-SNE figure.
+        seed: of the t-SNE.
+        jobs: K-means starts at a time.
+        figures_dir: where the figures go.
+        latents_path: where z_e and labels go, or None.
+        progress: gives each probe, by name, what it reports to.
+    """
+
+    def __init__(
+        self,
+        clustering: Callable[..., Clustering],
+        classification: Callable[..., Classification],
+        tap: str,
+        train_limit: int | None,
+        test_limit: int | None,
+        tsne_points: int,
+        seed: int,
+        jobs: int,
+        figures_dir: Path,
+        latents_path: Path | None,
+        progress: Callable[[str], Progress | None],
+    ) -> None:
+        self.clustering, self.classification, self.tap = clustering, classification, tap
+        self.limits = (train_limit, test_limit)
+        self.tsne_points, self.seed, self.jobs = tsne_points, seed, jobs
+        self.figures_dir, self.latents_path, self.progress = figures_dir, latents_path, progress
+        self.results: dict[str, Any] = {}
+
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
+        assert isinstance(pl_module, Autoencoder)
+        data: ImageData = trainer.datamodule  # type: ignore[attr-defined]
+        started = time.perf_counter()
+        encoded = encode(pl_module, data.arrays, self.tap, data.eval_batch_size)
+        found = probe(encoded.codes.limited(*self.limits), self.clustering, self.classification, self.jobs, self.progress)
+        codebook = getattr(pl_module.bottleneck, "codebook", None)
+        K = None if codebook is None else len(codebook)
+        self.results = {
+            "probes": asdict(found),
+            "reconstruction": self._reconstruction(trainer, encoded, data.arrays.info.pixel_variance),
+            "diagnostics": diagnostics(encoded.test_z_e, encoded.test_index, K),
+            "probe_s": time.perf_counter() - started,
+        }
+        if self.latents_path is not None:
+            self._save_latents(encoded)
+        self._draw(encoded, K, data.name, trained=trainer.max_steps > 0)
+
+    @staticmethod
+    def _reconstruction(trainer: L.Trainer, encoded: Encoded, variance: float) -> dict[str, float] | None:
+        if trainer.max_steps == 0:  # nothing has learned to reconstruct
+            return None
+        return {"test_mse": encoded.test_mse, "test_normalized_mse": encoded.test_mse / variance}
+
+    def _save_latents(self, encoded: Encoded) -> None:
+        assert self.latents_path is not None
+        codes = encoded.codes
+        np.savez(
+            self.latents_path,
+            train=codes.train,
+            train_labels=codes.train_labels,
+            test=codes.test,
+            test_labels=codes.test_labels,
+        )
+
+    def _draw(self, encoded: Encoded, K: int | None, data: str, trained: bool) -> None:
+        from softvq import figures
+
+        if trained:
+            figures.reconstructions(
+                encoded.examples,
+                encoded.reconstructions,
+                self.figures_dir / "reconstructions.png",
+                title=f"{data}: test images above their reconstructions",
+            )
+        labels = encoded.codes.test_labels
+        figures.tsne(
+            encoded.test_z_e,
+            labels,
+            self.figures_dir / "tsne.png",
+            seed=self.seed,
+            points=self.tsne_points,
+            title=f"{data}: t-SNE of z_e, test set",
+        )
+        if encoded.test_index is not None and K is not None:
+            figures.codebook_use(
+                np.bincount(encoded.test_index.ravel(), minlength=K),
+                self.figures_dir / "codebook_use.png",
+                title=f"{data}: codewords used on the test set",
+            )

@@ -1,0 +1,63 @@
+"""The folder of a run: what lies in it, and how it is written so that a killed process leaves no half file."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a cell ended: `finished`, `skipped` (it was finished before) or `failed`, and why."""
+
+    status: str
+    folder: str
+    message: str = ""
+
+
+class RunFolder:
+    """The files of one run below `path`."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path).resolve()
+
+    config = property(lambda self: self.path / "config.yaml")
+    metrics = property(lambda self: self.path / "metrics.json")
+    failure = property(lambda self: self.path / "failure.json")
+    curve = property(lambda self: self.path / "metrics.csv")
+    checkpoint = property(lambda self: self.path / "checkpoints" / "last.ckpt")
+    latents = property(lambda self: self.path / "latents.npz")
+    figures = property(lambda self: self.path / "figures")
+    evaluations = property(lambda self: self.path / "evaluations")
+    log = property(lambda self: self.path / "run.log")
+
+    def lock(self) -> FileLock:
+        """Held while a cell runs; the kernel releases it when the process dies."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        return FileLock(self.path / ".lock")
+
+    def start_over(self) -> None:
+        """Removes what an earlier run left: results, checkpoint, curve."""
+        for file in (self.config, self.metrics, self.failure, self.curve, self.checkpoint, self.latents):
+            file.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes JSON whole or not at all."""
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file whole or not at all: to a neighbour's name first, then renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds, or None where it is absent."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None

@@ -1,0 +1,1 @@
+"""Where the training curve and the results go beside the run folder."""

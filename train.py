@@ -1,0 +1,19 @@
+"""Trains and probes one cell, or with -m a sweep of them; `python train.py --help` explains the choices."""
+
+import hydra
+from omegaconf import DictConfig
+
+import softvq.config  # registers the resolvers that conf/ uses
+from softvq.runs import Outcome
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="train")
+def main(config: DictConfig) -> Outcome:
+    """Runs the composed cell."""
+    from softvq.experiment import run_cell
+
+    return run_cell(config)
+
+
+if __name__ == "__main__":
+    main()
