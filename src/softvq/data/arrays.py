@@ -98,7 +98,10 @@ def prepare(source: Source, root: str | Path) -> ImageArrays:
 
 
 def prepared_info(source: Source, root: str | Path) -> DatasetInfo | None:
-    """What is prepared below `root` and still current; None if it must be prepared first. Reads no image."""
+    """What is prepared below `root` and still current; None if it must be prepared first. Reads no image.
+
+    Raises: DataError: if the source's files are gone and cannot be fetched.
+    """
     meta = _read_meta(prepared_folder(source, root))
     return meta.info if meta and _is_current(meta, source) else None
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from softvq.data.official import OfficialSet, md5_of
+from softvq.data.official import OfficialSet, all_verified, md5_of
 from softvq.data.source import RawData
 
 IMAGE_SHAPE = (28, 28, 1)
@@ -30,8 +30,8 @@ UNPACKED_MD5 = {
 class IdxFiles(OfficialSet):
     """A set of torchvision in MNIST's format, e.g. `dataset="FashionMNIST"`: 28x28 gray, ten classes.
 
-    The files' own bytes are checked where their checksums are known (MNIST); elsewhere the .gz files' checksums are, and
-    unpacked files are then compared with those; unpacked files without the .gz files count as unverified.
+    Where the checksums of the files' own bytes are known (MNIST) they are checked. Elsewhere the .gz files' checksums
+    are, and unpacked files are compared with those; unpacked files without the .gz files count as unverified.
     """
 
     def __init__(self, name: str, root: str, verify: bool, dataset: str) -> None:
@@ -52,10 +52,10 @@ class IdxFiles(OfficialSet):
             paths += [path for path in (plain, packed) if path.is_file()] or [packed]
         return paths
 
-    def checksums(self) -> dict[str, str]:
+    def published(self) -> dict[Path, str]:
         from torchvision import datasets
 
-        return dict(getattr(datasets, self.dataset).resources)
+        return {self.folder / name: md5 for name, md5 in getattr(datasets, self.dataset).resources}
 
     def download(self, root: Path) -> None:
         from torchvision import datasets
@@ -65,11 +65,10 @@ class IdxFiles(OfficialSet):
     def load(self) -> RawData:
         self.fetch_missing()
         contents = {place: self._content(*place) for place in product(SPLITS, PARTS)}
-        checks = {verified for _, verified in contents.values()}
-        arrays = {place: content for place, (content, _) in contents.items()}
+        arrays = {place: array for place, (array, _) in contents.items()}
         return RawData(
             source=f"torchvision.datasets.{self.dataset} in {self.folder}",
-            verified=False if False in checks else None if None in checks else True,
+            verified=all_verified(verified for _, verified in contents.values()),
             classes=10,
             train_images=arrays["train", "images"],
             train_labels=arrays["train", "labels"],
@@ -91,7 +90,7 @@ class IdxFiles(OfficialSet):
         if official := UNPACKED_MD5.get(self.dataset, {}).get(plain.name):
             verified = self.accept(path, _md5(content), official, "MD5 of the unpacked content")
         elif packed.is_file():
-            verified = self.accept(packed, md5_of(packed), self.checksums()[packed.name])
+            verified = self.accept(packed, md5_of(packed), self.published()[packed])
             if path == plain:
                 verified &= self.accept(plain, _md5(content), _md5(self._unpacked(packed)), f"{packed.name}'s MD5")
         return self._parsed(path, content, part), verified

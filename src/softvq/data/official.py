@@ -4,9 +4,8 @@ import hashlib
 import logging
 import shutil
 import socket
-import warnings
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
@@ -41,8 +40,8 @@ class OfficialSet(Source):
         """Fetches the set below a folder with torchvision."""
 
     @abstractmethod
-    def checksums(self) -> dict[str, str]:
-        """File name -> official MD5 of what can be put below `root` by hand."""
+    def published(self) -> dict[Path, str]:
+        """Where the files that are published go, and their MD5."""
 
     def settings(self) -> tuple[object, ...]:
         return ()  # not `root`: prepared arrays stay valid where the whole folder moves
@@ -73,10 +72,10 @@ class OfficialSet(Source):
                 finally:
                     shutil.rmtree(temporary, ignore_errors=True)
         except (OSError, RuntimeError, HTTPException, EOFError) as error:
-            wanted = ", ".join(f"{name} (MD5 {md5})" for name, md5 in self.checksums().items())
+            wanted = ", ".join(f"{path.relative_to(self.root)} (MD5 {md5})" for path, md5 in self.published().items())
             raise DataError(
-                f"data.root={self.root} lacks {missing[0]} of {self.name} and it could not be downloaded "
-                f"({' '.join(str(error).split())}); put these files into {missing[0].parent}: {wanted}; "
+                f"data.root={self.root} lacks {missing[0].relative_to(self.root)} of {self.name} and it could not be "
+                f"downloaded ({' '.join(str(error).split())}); put these files into {self.root}: {wanted}; "
                 f"or set data.root=PATH to where they are; data=digits needs no files"
             ) from error
 
@@ -104,6 +103,12 @@ class OfficialSet(Source):
         )
 
 
+def all_verified(checks: Iterable[bool | None]) -> bool | None:
+    """False if one copy differs, None if one could not be checked, True otherwise."""
+    found = set(checks)
+    return False if False in found else None if None in found else True
+
+
 def md5_of(path: Path) -> str:
     """MD5 of a file's bytes."""
     with path.open("rb") as file:
@@ -112,13 +117,11 @@ def md5_of(path: Path) -> str:
 
 @contextmanager
 def _impatient_network() -> Iterator[None]:
-    """torchvision sets no timeout of its own: without this, a network that swallows packets hangs a run."""
+    """Connections that give up: torchvision sets no timeout, and a network that swallows packets would hang a run."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(NETWORK_TIMEOUT_S)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of torchvision's own code
-            yield
+        yield
     finally:
         socket.setdefaulttimeout(before)
 

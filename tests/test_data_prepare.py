@@ -1,0 +1,294 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from dataclasses import asdict, fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+from image_files import labels_of, random_images, write_arrays, write_idx_set
+
+from softvq.data.array_files import ArrayFiles
+from softvq.data.arrays import DataError, DatasetInfo, prepare, prepared_folder, prepared_info
+from softvq.data.digits import Digits
+from softvq.data.mnist import IdxFiles
+from softvq.data.source import RawData, Source
+
+# A source that says when it is read and how often, and takes its time: `slow` seconds for each slice of images.
+SLOW_SOURCE = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from softvq.data.array_files import ArrayFiles
+from softvq.data.arrays import prepare
+from softvq.data.source import RawData
+
+class Slow:
+    def __init__(self, images, seconds):
+        self.images, self.shape, self.seconds = images, images.shape, seconds
+
+    def __getitem__(self, part):
+        with open(log, "a") as file:
+            file.write("read\\n")
+        time.sleep(self.seconds)
+        return self.images[part]
+
+class SlowFiles(ArrayFiles):
+    def load(self):
+        raw = super().load()
+        return RawData(**{**vars(raw), "train_images": Slow(raw.train_images, seconds)})
+
+folder, root, log, seconds = sys.argv[1], sys.argv[2], sys.argv[3], float(sys.argv[4])
+print(prepare(SlowFiles("mine", folder), root).info.sha256)
+"""
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> ArrayFiles:
+    write_arrays(tmp_path / "mine")
+    return ArrayFiles("mine", str(tmp_path / "mine"))
+
+
+def start_slow_prepare(mine: ArrayFiles, root: Path, log: Path, seconds: float) -> subprocess.Popen:
+    command = [sys.executable, "-W", "error", "-c", SLOW_SOURCE, str(mine.dir), str(root), str(log), str(seconds)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def test_prepared_arrays_hold_what_the_source_holds(mine, tmp_path):
+    arrays = prepare(mine, tmp_path)
+    for split in ("train", "test"):
+        images, labels = getattr(arrays, f"{split}_images"), getattr(arrays, f"{split}_labels")
+        np.testing.assert_array_equal(images[..., 0], np.load(mine.dir / f"{split}_images.npy"))
+        np.testing.assert_array_equal(labels, np.load(mine.dir / f"{split}_labels.npy"))
+        assert isinstance(images, np.memmap)
+        assert not images.flags.writeable
+        assert labels.dtype == np.int64
+    assert arrays.info.image_shape == arrays.train_images.shape[1:] == (12, 10, 1)
+    assert (arrays.info.train_size, arrays.info.test_size, arrays.info.classes) == (20, 10, 3)
+
+
+def test_pixel_variance_is_that_of_all_training_pixels_in_zero_to_one(mine, tmp_path):
+    info = prepare(mine, tmp_path).info
+    pixels = np.load(mine.dir / "train_images.npy").astype(np.float64) / 255
+    assert info.pixel_variance == pytest.approx(pixels.var(), rel=1e-12)
+
+
+def test_prepared_info_is_what_prepare_returned_and_none_before(mine, tmp_path):
+    assert prepared_info(mine, tmp_path) is None
+    assert prepare(mine, tmp_path).info == prepared_info(mine, tmp_path)
+
+
+def test_meta_json_holds_the_info_as_it_is(mine, tmp_path):
+    info = prepare(mine, tmp_path).info
+    found = json.loads((prepared_folder(mine, tmp_path) / "meta.json").read_text())["info"]
+    assert list(found) == [field.name for field in fields(DatasetInfo)]
+    assert found == {**asdict(info), "image_shape": list(info.image_shape)}
+
+
+def test_planning_imports_neither_torch_nor_the_readers_of_images(mine, tmp_path):
+    prepare(mine, tmp_path)
+    code = f"""
+        import sys
+        from softvq.data.array_files import ArrayFiles
+        from softvq.data.arrays import prepared_info
+        from softvq.data import cifar10, digits, image_folder, mnist, svhn
+
+        assert prepared_info(ArrayFiles("mine", {str(mine.dir)!r}), {str(tmp_path)!r})
+        assert not {{"torch", "torchvision", "sklearn", "scipy"}} & set(sys.modules)
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True)
+
+
+def test_same_content_has_the_same_sha256_wherever_it_lies(mine, tmp_path):
+    write_arrays(tmp_path / "copy")
+    copy = ArrayFiles("other", str(tmp_path / "copy"))
+    assert prepare(copy, tmp_path / "elsewhere").info.sha256 == prepare(mine, tmp_path).info.sha256
+
+
+def test_one_other_pixel_or_label_gives_another_sha256(mine, tmp_path):
+    found = {prepare(mine, tmp_path).info.sha256}
+    for name in ("train_images", "test_labels"):
+        array = np.load(mine.dir / f"{name}.npy")
+        array.flat[-1] ^= 1
+        np.save(mine.dir / f"{name}.npy", array)
+        found.add(prepare(mine, tmp_path).info.sha256)
+    assert len(found) == 3
+
+
+def test_a_second_call_reads_the_source_no_more(mine, tmp_path, monkeypatch):
+    first = prepare(mine, tmp_path)
+    monkeypatch.setattr(ArrayFiles, "load", lambda self: pytest.fail("read again"))
+    assert prepare(mine, tmp_path).info == first.info
+
+
+def test_changed_source_files_are_prepared_again(mine, tmp_path):
+    prepare(mine, tmp_path)
+    write_arrays(mine.dir, train=23)
+    assert prepared_info(mine, tmp_path) is None
+    assert prepare(mine, tmp_path).info.train_size == 23
+
+
+def test_arrays_mapped_before_they_are_prepared_again_keep_their_content(mine, tmp_path):
+    before = prepare(mine, tmp_path)
+    expected = np.array(before.train_images)
+    write_arrays(mine.dir, train=23)
+    prepare(mine, tmp_path)
+    np.testing.assert_array_equal(before.train_images, expected)
+
+
+@pytest.mark.parametrize("file", ["train_images.npy", "train_labels.npy", "test_images.npy", "test_labels.npy"])
+@pytest.mark.parametrize("damage", ["truncate", "alter", "delete"])
+def test_a_damaged_prepared_file_is_not_used(mine, tmp_path, file, damage):
+    expected = prepare(mine, tmp_path)
+    path = prepared_folder(mine, tmp_path) / file
+    content = path.read_bytes()
+    if damage == "truncate":
+        path.write_bytes(content[:-1])
+    elif damage == "alter":
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    else:
+        path.unlink()
+    assert prepared_info(mine, tmp_path) is None
+    found = prepare(mine, tmp_path)
+    assert path.read_bytes() == content
+    assert found.info == expected.info
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"format": 0}'])
+def test_a_damaged_description_is_written_again(mine, tmp_path, content):
+    info = prepare(mine, tmp_path).info
+    (prepared_folder(mine, tmp_path) / "meta.json").write_text(content)
+    assert prepared_info(mine, tmp_path) is None
+    assert prepare(mine, tmp_path).info == info
+
+
+def test_a_downloaded_set_stays_usable_when_its_files_are_gone_also_in_a_moved_copy(tmp_path):
+    write_idx_set(tmp_path / "data" / "MNIST" / "raw")
+    info = prepare(IdxFiles("mnist", str(tmp_path / "data"), False, "MNIST"), tmp_path / "data").info
+    subprocess.run(["rm", "-r", str(tmp_path / "data" / "MNIST")], check=True)
+    subprocess.run(["cp", "-r", str(tmp_path / "data"), str(tmp_path / "copy")], check=True)  # with new times
+    for root in (tmp_path / "data", tmp_path / "copy"):
+        source = IdxFiles("mnist", str(root), False, "MNIST")
+        assert prepare(source, root).info == info
+        assert prepared_info(source, root) == info
+
+
+def test_an_accepted_copy_is_not_used_once_it_must_be_verified(tmp_path):
+    write_idx_set(tmp_path / "MNIST" / "raw")
+    prepare(IdxFiles("mnist", str(tmp_path), False, "MNIST"), tmp_path)
+    strict = IdxFiles("mnist", str(tmp_path), True, "MNIST")
+    assert prepared_info(strict, tmp_path) is None
+    with pytest.raises(DataError, match=r"MD5 .* expected"):
+        prepare(strict, tmp_path)
+
+
+def test_every_use_of_an_accepted_copy_is_said_loudly(tmp_path, caplog):
+    write_idx_set(tmp_path / "MNIST" / "raw")
+    source = IdxFiles("mnist", str(tmp_path), False, "MNIST")
+    assert prepare(source, tmp_path).info.verified is False
+    caplog.clear()
+    prepare(source, tmp_path)
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert "mnist is NOT the official copy" in record.message
+    assert "data.verify=false" in record.message
+
+
+def test_of_two_processes_one_prepares_and_the_other_waits(mine, tmp_path):
+    processes = [start_slow_prepare(mine, tmp_path / "root", tmp_path / "log", 0.5) for _ in range(2)]
+    first, second = (process.communicate(timeout=30)[0].strip() for process in processes)
+    assert [process.returncode for process in processes] == [0, 0]
+    assert first == second != ""
+    assert (tmp_path / "log").read_text() == "read\n"
+
+
+def test_a_process_killed_while_it_prepares_leaves_no_trace(mine, tmp_path):
+    process = start_slow_prepare(mine, tmp_path / "root", tmp_path / "log", 60)
+    deadline = time.monotonic() + 30
+    while not (tmp_path / "log").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    half_written = list((tmp_path / "root" / "prepared").glob(".*.new/*"))
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert half_written
+    process = start_slow_prepare(mine, tmp_path / "root", tmp_path / "log", 0)
+    sha256, _ = process.communicate(timeout=30)
+    assert sha256.strip() == prepare(mine, tmp_path).info.sha256
+    (folder,) = (path for path in (tmp_path / "root" / "prepared").iterdir() if path.is_dir())
+    assert not folder.name.startswith(".")
+
+
+class Broken(Source):
+    """A source that fails while its images are read."""
+
+    def settings(self):
+        return ()
+
+    def fingerprint(self):
+        return "always"
+
+    def image_shape(self):
+        return (2, 2, 1)
+
+    def load(self):
+        class Images:
+            shape = (3, 2, 2, 1)
+
+            def __getitem__(self, part):
+                raise DataError("third.png is broken")
+
+        images = random_images(0, 3, 2, 2, 1)
+        return RawData("nowhere", None, 3, Images(), labels_of(3), images, labels_of(3))
+
+
+def test_a_source_that_fails_leaves_nothing_behind(tmp_path):
+    with pytest.raises(DataError, match=r"third\.png is broken"):
+        prepare(Broken("broken"), tmp_path)
+    assert not [path for path in (tmp_path / "prepared").iterdir() if path.is_dir()]
+
+
+def test_a_root_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match=r"data\.root=.*file: cannot prepare digits .*set data\.root=PATH"):
+        prepare(Digits("digits"), tmp_path / "file")
+
+
+@pytest.mark.parametrize("name", ["", "my set", "a/b", "..", "-x", "a=b"])
+def test_a_name_that_cannot_name_a_folder_is_refused(name):
+    with pytest.raises(DataError, match=rf"data\.name is {name!r}.*letters, digits"):
+        Digits(name)
+
+
+def raw(**changes) -> RawData:
+    content = {
+        "source": "here",
+        "verified": None,
+        "classes": 3,
+        "train_images": random_images(0, 6, 4, 4, 1),
+        "train_labels": labels_of(6, 3),
+        "test_images": random_images(0, 3, 4, 4, 1),
+        "test_labels": labels_of(3, 3),
+    }
+    return RawData(**{**content, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"train_labels": labels_of(5, 3)}, r"here: the train set .* \(6, 4, 4, 1\) and labels \(5,\)"),
+        (
+            {"test_images": random_images(0, 0, 4, 4, 1), "test_labels": labels_of(0)},
+            "here: the test set needs at least",
+        ),
+        ({"test_images": random_images(0, 3, 4, 5, 1)}, r"one shape, found \(4, 4, 1\) and \(4, 5, 1\)"),
+        ({"train_labels": labels_of(6, 4)}, "train labels must be from 0 to 2, found 0 to 3"),
+        ({"test_labels": labels_of(3) - 1}, "test labels must be from 0 to 2, found -1 to 1"),
+    ],
+)
+def test_arrays_that_do_not_fit_together_are_refused(changes, message):
+    with pytest.raises(DataError, match=message):
+        raw(**changes)
