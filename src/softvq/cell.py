@@ -18,7 +18,6 @@ from omegaconf import DictConfig, OmegaConf
 from softvq.autoencoder import Autoencoder
 from softvq.checkpoint import ResumeCheckpoint
 from softvq.config import config_hash, cores, result_settings
-from softvq.data.arrays import DatasetInfo
 from softvq.data.module import ImageData
 from softvq.probes.callback import Probes
 from softvq.progress import ProbeProgress, TrainingProgress, wanted
@@ -58,7 +57,7 @@ class _Faults:
             raise ConfigError(list(dict.fromkeys(self.found)))
 
 
-def build_model(config: DictConfig, info: DatasetInfo) -> Autoencoder:
+def build_model(config: DictConfig, image_shape: tuple[int, int, int], pixel_variance: float) -> Autoencoder:
     """The autoencoder of a configuration, initialised from its seed.
 
     Raises:
@@ -66,12 +65,11 @@ def build_model(config: DictConfig, info: DatasetInfo) -> Autoencoder:
     """
     torch.manual_seed(config.seed)
     faults = _Faults()
-    shape = info.image_shape
     bottleneck = faults.build(lambda: instantiate(config.bottleneck))
     heads = bottleneck.heads if bottleneck is not None else {"z_e": 1}
-    encoder = faults.build(lambda: instantiate(config.network.encoder, image_shape=shape, heads=heads))
-    decoder = faults.build(lambda: instantiate(config.network.decoder, image_shape=shape))
-    reconstruction = faults.build(lambda: instantiate(config.reconstruction, variance=info.pixel_variance))
+    encoder = faults.build(lambda: instantiate(config.network.encoder, image_shape=image_shape, heads=heads))
+    decoder = faults.build(lambda: instantiate(config.network.decoder, image_shape=image_shape))
+    reconstruction = faults.build(lambda: instantiate(config.reconstruction, variance=pixel_variance))
     faults.check()
     return Autoencoder(
         encoder=encoder,
@@ -123,7 +121,7 @@ def run(config: DictConfig, folder: RunFolder, choices: dict[str, Any]) -> dict[
     faults.check()
     assert data is not None
     data.setup()
-    model = build_model(config, data.arrays.info)
+    model = build_model(config, data.arrays.info.image_shape, data.arrays.info.pixel_variance)
     probes = build_probes(config, folder, threads)
     checkpoint = ResumeCheckpoint(
         folder.checkpoint,

@@ -11,6 +11,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+CONF_DIR = Path(__file__).parents[2] / "conf"
+
 # Overrides that say where or how a run happens, not what it computes: they leave its folder's name alone.
 WHERE_NOT_WHAT = re.compile(
     r"^[+~]*(hydra[./]|logger\b|resume\b|data\.(root|dir|name|verify|eval_batch_size)\b|probes\.(save_latents|tsne_points)\b|"

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console, RenderableType
+from rich.text import Text
 
 LOG_WIDTH = 120
 
@@ -23,6 +24,10 @@ class Screen:
         self.terminal.print(renderable, highlight=False)
         if self._log is not None:
             self._log.print(renderable, highlight=False)
+
+    def print_error(self, message: str) -> None:
+        """Shows what went wrong; the message is taken literally."""
+        self.print(Text(f"error: {message}", style="bold red"))
 
     @contextmanager
     def logged(self, path: Path) -> Iterator[None]:

@@ -1,26 +1,29 @@
-"""Runs one cell: composes its parts, trains or resumes it, probes it and writes its folder.
+"""Runs one cell: finds out what of it is done, trains or resumes it, and writes its folder.
 
-This module and `cell`, which builds the parts, are the ones that see a configuration.
+This module and `cell`, which builds the parts, are the ones that see a configuration. Nothing here imports torch: a
+finished cell is recognised without it.
 """
 
 import os
 import traceback
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from softvq.config import compose, config_hash, differences, result_settings
+from softvq.config import CONF_DIR, compose, config_hash, differences, result_settings
 from softvq.console import screen
 from softvq.data.arrays import DatasetInfo, prepare, prepared_info
 from softvq.data.source import Source
+from softvq.launchers import die_with_parent, threads_of_job
 from softvq.runs import Outcome, RunFolder, read_json, write_json, write_text
 
-RANK = int(os.environ.get("LOCAL_RANK", 0))  # of a process that Lightning started for one of several devices
+# Of a process that Lightning started for one of several devices; its parent holds the lock and writes.
+RANK = int(os.environ.get("LOCAL_RANK", 0))
 
 
 class ChangedConfigError(ValueError):
@@ -34,87 +37,129 @@ class ChangedConfigError(ValueError):
         )
 
 
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a sweep, or a single run: its completed configuration and its folder."""
+
+    config: DictConfig
+    choices: dict[str, Any]
+    folder: RunFolder
+
+    def source(self) -> Source:
+        """Where its images come from."""
+        return instantiate(self.config.data.source)
+
+    def settings(self, info: DatasetInfo) -> dict[str, Any]:
+        """What decides its result."""
+        resolved: dict[str, Any] = OmegaConf.to_container(self.config, resolve=True)  # type: ignore[assignment]
+        return result_settings(resolved, info.sha256)
+
+    def state(self, settings: dict[str, Any] | None) -> str:
+        """`finished`, `failed`, `unfinished` or `new`; without settings (data not prepared yet) never `finished`.
+
+        Raises:
+            ChangedConfigError: if the folder holds another configuration's run.
+        """
+        if settings is not None and self.config.resume != "never":
+            if self.folder.config.exists():
+                old: Any = OmegaConf.to_container(OmegaConf.load(self.folder.config))
+                lines = differences(old["result_settings"], settings)
+                if lines:
+                    raise ChangedConfigError(self.folder.path, lines)
+            metrics = read_json(self.folder.metrics)
+            if metrics is not None and metrics["config_hash"] == config_hash(settings):
+                return "finished"
+        if self.folder.failure.exists():
+            return "failed"
+        return "unfinished" if self.folder.checkpoint.exists() else "new"
+
+
+def read_cell(config: DictConfig, hydra: DictConfig, folder: str | Path, launcher: DictConfig | None) -> Cell:
+    """The cell of a composed configuration, completed by what only the files and the machine tell.
+
+    One's own data gets the network that fits its files' headers, a job its share of the cores.
+
+    Raises:
+        DataError: if the headers cannot be read.
+        ValueError: for a word that `resume` does not know.
+    """
+    choices = dict(hydra.runtime.choices)
+    if config.resume not in ("auto", "never"):
+        raise ValueError(f"resume must be auto or never, got {config.resume!r}")
+    if choices["network"] == "auto":
+        height, width, channels = instantiate(config.data.source).image_shape()
+        choices["network"] = "mlp" if channels == 1 and max(height, width) <= 28 else "conv"
+        overrides = [*hydra.overrides.task, f"network={choices['network']}"]
+        config = compose(CONF_DIR, hydra.job.config_name, overrides)
+    if config.data.pixel_offset is None:
+        config.data.pixel_offset = -0.5 if choices["network"].startswith("conv") else 0.0
+    if config.data.output_activation is None:
+        config.data.output_activation = "linear" if config.data.pixel_offset else "sigmoid"
+    if config.trainer.threads is None:
+        config.trainer.threads = threads_of_job(launcher)
+    return Cell(config, choices, RunFolder(folder))
+
+
 def run_cell(config: DictConfig) -> Outcome:
     """Trains, probes and records one cell, or as much of that as is missing.
 
-    A cell never raises inside a sweep: whatever went wrong is in its outcome and in its `failure.json`.
+    A cell of a sweep never raises: whatever went wrong is in its outcome and in its `failure.json`.
+
+    Raises:
+        SystemExit: with status 1, if a single run failed.
     """
     hydra = HydraConfig.get()
+    in_sweep = not OmegaConf.is_missing(hydra.job, "num")
+    if in_sweep:
+        die_with_parent(hydra.launcher)
     folder = RunFolder(hydra.runtime.output_dir)
     try:
-        config = _with_network(config, hydra)
-        if RANK:  # the process that started this one holds the lock and writes
-            _run(config, folder, dict(hydra.runtime.choices))
+        cell = read_cell(config, hydra, folder.path, hydra.launcher if in_sweep else None)
+        if RANK:
+            _run(cell)
             return Outcome("finished", str(folder.path))
         with folder.lock():
-            return _run_or_skip(config, folder, dict(hydra.runtime.choices))
+            return _run_or_skip(cell)
     except Exception as error:
         outcome = _failed(folder, error)
-        if hydra.mode != RunMode.MULTIRUN:
-            raise SystemExit(1) from None
-        return outcome
+        if in_sweep:
+            return outcome
+        raise SystemExit(1) from None
 
 
 def _failed(folder: RunFolder, error: Exception) -> Outcome:
     frames = traceback.extract_tb(error.__traceback__)
-    content = {
-        "error": type(error).__name__,
-        "message": str(error),
-        "step": getattr(error, "step", None),
-        "where": f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else None,
-        "traceback": traceback.format_exception(error),
-    }
-    if not isinstance(error, ChangedConfigError):  # the folder is another run's
+    lines = traceback.format_exception(error)
+    if not isinstance(error, ChangedConfigError):  # that folder is another run's
+        content = {
+            "error": type(error).__name__,
+            "message": str(error),
+            "step": getattr(error, "step", None),
+            "where": f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else None,
+            "traceback": lines,
+        }
         write_json(folder.failure, content)
     expected = isinstance(error, ValueError | FileNotFoundError) or hasattr(error, "step")
-    screen.print(f"[bold red]error:[/] {error}" if expected else "".join(content["traceback"]))
+    screen.print_error(str(error) if expected else "".join(lines))
     return Outcome("failed", str(folder.path), f"{type(error).__name__}: {error}")
 
 
-def _with_network(config: DictConfig, hydra: Any) -> DictConfig:
-    """For one's own data, composes again with the network that fits the files' headers."""
-    if hydra.runtime.choices["network"] != "auto":
-        return config
-    height, width, channels = instantiate(config.data.source).image_shape()
-    network = "mlp" if channels == 1 and max(height, width) <= 28 else "conv"
-    conf_dir = next(source.path for source in hydra.runtime.config_sources if source.provider == "main")
-    config = compose(conf_dir, hydra.job.config_name, [*hydra.overrides.task, f"network={network}"])
-    hydra.runtime.choices["network"] = network
-    return config
-
-
-def _follow_network(config: DictConfig) -> None:
-    """Pixel range and output of one's own data follow the network, as the paper's data sets have them."""
-    dense = config.network.encoder._target_.endswith("MLPEncoder")
-    if config.data.pixel_offset is None:
-        config.data.pixel_offset = 0.0 if dense else -0.5
-    if config.data.output_activation is None:
-        config.data.output_activation = "sigmoid" if config.data.pixel_offset == 0 else "linear"
-
-
-def _run_or_skip(config: DictConfig, folder: RunFolder, choices: dict[str, Any]) -> Outcome:
-    if config.resume not in ("auto", "never"):
-        raise ValueError(f"resume must be auto or never, got {config.resume!r}")
-    if config.resume == "never":
-        folder.start_over()
-    source: Source = instantiate(config.data.source)
-    _follow_network(config)
+def _run_or_skip(cell: Cell) -> Outcome:
+    config, folder = cell.config, cell.folder
+    source = cell.source()
     info = prepared_info(source, config.data.root) or prepare(source, config.data.root).info
-    settings = _settings(config, info)
-    if folder.config.exists():
-        old = OmegaConf.to_container(OmegaConf.load(folder.config))
-        assert isinstance(old, dict)
-        lines = differences(old["result_settings"], settings)
-        if lines:
-            raise ChangedConfigError(folder.path, lines)
-    metrics = read_json(folder.metrics)
-    if metrics is not None and metrics["config_hash"] == config_hash(settings):
+    settings = cell.settings(info)
+    if cell.state(settings) == "finished":
         screen.print(f"skipped: {folder.path} is finished; resume=never runs it again")
         return Outcome("skipped", str(folder.path))
+    if config.resume == "never":
+        folder.start_over()
     resolved = OmegaConf.to_container(config, resolve=True)
-    write_text(folder.config, OmegaConf.to_yaml({**resolved, "choices": choices, "result_settings": settings}))  # type: ignore[dict-item]
+    assert isinstance(resolved, dict)
+    written = {**resolved, "choices": cell.choices, "image_shape": info.image_shape, "result_settings": settings}
+    write_text(folder.config, OmegaConf.to_yaml(OmegaConf.create(written)))
     with screen.logged(folder.log):
-        metrics = _run(config, folder, choices)
+        metrics = _run(cell)
         write_json(folder.metrics, metrics)
         folder.failure.unlink(missing_ok=True)
         from softvq.summary import result_table
@@ -124,11 +169,7 @@ def _run_or_skip(config: DictConfig, folder: RunFolder, choices: dict[str, Any])
     return Outcome("finished", str(folder.path))
 
 
-def _settings(config: DictConfig, info: DatasetInfo) -> dict[str, Any]:
-    return result_settings(OmegaConf.to_container(config, resolve=True), info.sha256)  # type: ignore[arg-type]
-
-
-def _run(config: DictConfig, folder: RunFolder, choices: dict[str, Any]) -> dict[str, Any]:
+def _run(cell: Cell) -> dict[str, Any]:
     from softvq.cell import run  # torch and lightning, which skipping a finished cell does not need
 
-    return run(config, folder, choices)
+    return run(cell.config, cell.folder, cell.choices)

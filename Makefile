@@ -1,0 +1,63 @@
+# `make help` lists the targets. The environment in .venv is made by whichever target needs it first.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+UV_VERSION := 0.13.9
+
+EXPERIMENT ?= table_1
+SEEDS ?= 0,1,2,3,4
+LAUNCHER ?= local_joblib
+FIDELITY ?= paper
+LOGS ?= logs
+REPORT ?= logs/report
+SWEEP = experiment=$(EXPERIMENT) seed=$(SEEDS) fidelity=$(FIDELITY) hydra/launcher=$(LAUNCHER) hydra.sweep.dir=$(LOGS) $(ARGS)
+
+help: ## what can be made
+	@grep -hE '^[a-z_-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: .venv/.installed ## the environment alone, in .venv
+
+.venv/.installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	$(BIN)/uv pip install --quiet --compile-bytecode --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+demo: setup ## soft VQ, the plain autoencoder and the raw pixels on small digits, in one table
+	$(BIN)/python train.py -m experiment=demo
+
+test: setup ## the test suite without the slow tests
+	$(BIN)/python -m pytest -q -m "not slow"
+
+test-all: setup ## every test, the slow ones too
+	$(BIN)/python -m pytest -q
+
+lint: setup ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+reproduce: setup ## an experiment of the paper and its report: EXPERIMENT= SEEDS= LAUNCHER= FIDELITY= LOGS= DRY=1 ARGS=
+ifdef DRY
+	$(BIN)/python -m softvq.plan $(SWEEP)
+else
+	$(BIN)/python train.py -m $(SWEEP)
+	$(BIN)/python -m softvq.report $(LOGS) --out $(REPORT)
+endif
+
+report: setup ## tables and report.html from the run folders below LOGS, into REPORT
+	$(BIN)/python -m softvq.report $(LOGS) --out $(REPORT)
+
+dashboard: setup ## the W&B workspace and report of a sweep: EXPERIMENT=
+	$(BIN)/python -m softvq.dashboard --experiment $(EXPERIMENT)
+
+bench: setup ## speed, side by side with peers and with the bound
+	$(BIN)/python benchmarks/run.py
+
+lock: setup ## renews requirements.lock from pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --all-extras pyproject.toml -o requirements.lock
+
+.PHONY: help setup demo test test-all lint reproduce report dashboard bench lock

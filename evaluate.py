@@ -1,0 +1,18 @@
+"""Probes a finished run again, under another protocol, tap or data; `python evaluate.py --help` explains the choices."""
+
+import hydra
+from omegaconf import DictConfig
+
+import softvq.config  # registers the resolvers that conf/ uses
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="evaluate")
+def main(config: DictConfig) -> None:
+    """Evaluates one run."""
+    from softvq.evaluation import evaluate_run
+
+    evaluate_run(config)
+
+
+if __name__ == "__main__":
+    main()

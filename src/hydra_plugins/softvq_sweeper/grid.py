@@ -1,0 +1,58 @@
+"""Hydra's grid sweep with a plan before it, and a table and an exit code after it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
+
+
+class GridSweeper(BasicSweeper):
+    """Every combination of the swept choices is a cell; cells that are finished are not launched.
+
+    Args:
+        max_batch_size: cells handed to the launcher at a time; null for all.
+        params: swept choices of an experiment file; the command line's win.
+        plan_only: show the plan and start nothing.
+    """
+
+    def __init__(self, max_batch_size: int | None, params: dict[str, str] | None, plan_only: bool) -> None:
+        super().__init__(max_batch_size=max_batch_size, params=params)
+        self.plan_only = plan_only
+
+    def sweep(self, arguments: list[str]) -> Any:
+        from softvq import sweep
+
+        assert self.config is not None and self.launcher is not None and self.hydra_context is not None
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        overrides = parser.parse_overrides([*self._parse_config(), *arguments])
+        sweep.refuse_dropped_settings(overrides)
+        cells = self.split_arguments(overrides, None)[0]
+        return sweep.run(cells, self._read, self._launch, self.config, self.plan_only)
+
+    def _read(self, overrides: Sequence[str]) -> Any:
+        from softvq.experiment import read_cell
+
+        assert self.hydra_context is not None
+        composed = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+        state = HydraConfig.instance().cfg
+        HydraConfig.instance().set_config(composed)  # what ${hydra:...} in the folder's name refers to
+        try:
+            folder = Path(composed.hydra.sweep.dir, composed.hydra.sweep.subdir)
+            hydra = composed.hydra
+            config = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+            return read_cell(config, hydra, folder, hydra.launcher)
+        finally:
+            HydraConfig.instance().cfg = state
+
+    def _launch(self, cells: Sequence[Sequence[str]]) -> list[Any]:
+        assert self.launcher is not None
+        returns: list[Any] = []
+        for batch in self.split_overrides_to_chunks(list(cells), self.max_batch_size):
+            returns += self.launcher.launch(batch, initial_job_idx=len(returns))
+        return returns
+
+

@@ -1,0 +1,229 @@
+"""What a sweep is going to do, before it does anything: cells composed, checked, counted and estimated.
+
+`python -m softvq.plan OVERRIDES` shows the plan of `python train.py -m OVERRIDES` and starts nothing.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from omegaconf import DictConfig
+from rich.table import Table
+
+from softvq.data.arrays import prepared_info
+from softvq.experiment import Cell
+from softvq.runs import RunFolder
+
+PENDING = ("new", "unfinished", "failed")
+FIGURE_BYTES = 1_000_000
+MEASURED_STEPS = 10
+
+
+@dataclass
+class PlannedCell:
+    """A cell of the sweep: its overrides, and what was found of it.
+
+    Attributes:
+        state: `finished`, `unfinished`, `failed`, `new`, `duplicate` or `invalid`.
+        message: why it is invalid, or whose duplicate it is.
+        remaining_s: estimated seconds of training and probing; None where nothing is known.
+        disk_bytes: estimated size of its folder.
+    """
+
+    overrides: Sequence[str]
+    cell: Cell | None = None
+    state: str = "new"
+    message: str = ""
+    remaining_s: float | None = None
+    disk_bytes: int = 0
+
+    @property
+    def name(self) -> str:
+        """The overrides as they would be typed."""
+        return " ".join(self.overrides)
+
+
+@dataclass
+class Plan:
+    """All cells of a sweep, in order."""
+
+    cells: list[PlannedCell] = field(default_factory=list)
+
+    def having(self, *states: str) -> list[PlannedCell]:
+        """The cells in one of the states."""
+        return [cell for cell in self.cells if cell.state in states]
+
+
+def make_plan(
+    cells: Sequence[Sequence[str]],
+    read: Callable[[Sequence[str]], Cell],
+    explain: Callable[[Exception], str],
+) -> Plan:
+    """Composes and checks every cell.
+
+    Args:
+        cells: each cell's overrides.
+        read: composes one cell.
+        explain: turns what composing raised into a message with the way out.
+    """
+    plan = Plan()
+    seen: dict[Path, PlannedCell] = {}
+    for overrides in cells:
+        planned = PlannedCell(overrides)
+        plan.cells.append(planned)
+        try:
+            cell = planned.cell = read(overrides)
+            first = seen.setdefault(cell.folder.path, planned)
+            if first is not planned:
+                planned.state, planned.message = "duplicate", f"the same cell as {first.name}"
+                continue
+            info = prepared_info(cell.source(), cell.config.data.root)
+            planned.state = cell.state(None if info is None else cell.settings(info))
+        except Exception as error:
+            planned.state, planned.message = "invalid", explain(error)
+    pending = plan.having(*PENDING)
+    if pending:
+        _check_models(pending)
+        _estimate(plan.having(*PENDING))
+    return plan
+
+
+def _check_models(pending: list[PlannedCell]) -> None:
+    """Builds every model without memory for it, so that settings that do not fit show now."""
+    import torch
+
+    from softvq.cell import build_data, build_model
+
+    for planned in pending:
+        cell = planned.cell
+        assert cell is not None
+        try:
+            with torch.device("meta"):
+                model = build_model(cell.config, cell.source().image_shape(), pixel_variance=1.0)
+            build_data(cell.config)
+            parameters = sum(parameter.numel() for parameter in model.parameters())
+            # Weights and Adam's two moments, four bytes each.
+            planned.disk_bytes = 3 * 4 * parameters + FIGURE_BYTES
+        except ValueError as error:
+            planned.state, planned.message = "invalid", str(error)
+
+
+def _estimate(pending: list[PlannedCell]) -> None:
+    """Time from past runs of the same kind on this data root, else from a few measured steps."""
+    past = _past_speeds({planned.cell.folder.path for planned in pending if planned.cell})
+    measured: dict[tuple[Any, ...], float] = {}
+    for planned in pending:
+        assert planned.cell is not None
+        config = planned.cell.config
+        steps = config.trainer.max_steps
+        kind = _kind(planned.cell)
+        if steps and kind not in past:
+            past[kind] = measured.setdefault(kind, _measure(planned.cell))
+        planned.remaining_s = steps / past[kind] if steps else 0.0
+
+
+def _kind(cell: Cell) -> tuple[Any, ...]:
+    return (cell.choices["network"], cell.config.data.name, cell.config.data.batch_size, cell.config.trainer.threads)
+
+
+def _past_speeds(folders: set[Path]) -> dict[tuple[Any, ...], float]:
+    """Steps per second of finished runs beside the planned ones, by kind."""
+    speeds: dict[tuple[Any, ...], list[float]] = {}
+    for data_folder in {folder.parents[1] for folder in folders}:
+        for file in data_folder.glob("*/*/metrics.json"):
+            try:
+                metrics = json.loads(file.read_text())
+                config = _recorded(RunFolder(file.parent))
+                speed = metrics["time"]["steps_per_s"]
+                kind = (metrics["provenance"]["network"], metrics["data"], *config)
+            except (ValueError, KeyError, TypeError):
+                continue  # a foreign file is no basis for an estimate
+            if speed:
+                speeds.setdefault(kind, []).append(speed)
+    return {kind: median(values) for kind, values in speeds.items()}
+
+
+def _recorded(folder: RunFolder) -> tuple[Any, Any]:
+    from omegaconf import OmegaConf
+
+    config: Any = OmegaConf.load(folder.config)
+    return config.data.batch_size, config.trainer.threads
+
+
+def _measure(cell: Cell) -> float:
+    """Steps per second of the bare training step on random images."""
+    import time
+
+    import torch
+
+    from softvq.cell import build_model
+
+    torch.set_num_threads(cell.config.trainer.threads)
+    shape = cell.source().image_shape()
+    model = build_model(cell.config, shape, pixel_variance=1.0)
+    optimizer = model.configure_optimizers()
+    assert optimizer is not None
+    images = torch.randint(256, (MEASURED_STEPS + 2, cell.config.data.batch_size, *shape), dtype=torch.uint8)
+    times = []
+    for batch, noise in zip(images, model.draw_noise(0, images), strict=True):
+        started = time.perf_counter()
+        optimizer.zero_grad()
+        model.loss(batch, noise)["loss"].backward()
+        optimizer.step()
+        times.append(time.perf_counter() - started)
+    return 1 / median(times[2:])
+
+
+def plan_table(plan: Plan) -> Table:
+    """The plan, one row a cell."""
+    table = Table(title=f"{len(plan.cells)} cells")
+    for column in ("cell", "state", "steps", "estimate", "disk"):
+        table.add_column(column, justify="left" if column in ("cell", "state") else "right", overflow="fold")
+    for planned in plan.cells:
+        steps = str(planned.cell.config.trainer.max_steps) if planned.cell else "-"
+        estimate = "-" if planned.remaining_s is None else duration(planned.remaining_s)
+        disk = f"{planned.disk_bytes / 1e6:.0f} MB" if planned.disk_bytes else "-"
+        table.add_row(planned.name, planned.state, steps, estimate, disk)
+    return table
+
+
+def summary_lines(plan: Plan, jobs: int) -> list[str]:
+    """What the plan comes to, in a few lines."""
+    pending = plan.having(*PENDING)
+    seconds = sum(planned.remaining_s or 0 for planned in pending)
+    disk = sum(planned.disk_bytes for planned in pending)
+    lines = [
+        f"{len(plan.cells)} cells: {len(plan.having('finished'))} finished, {len(pending)} to run "
+        f"({len(plan.having('unfinished'))} to resume, {len(plan.having('failed'))} to retry), "
+        f"{len(plan.having('duplicate'))} duplicates, {len(plan.having('invalid'))} invalid"
+    ]
+    if pending:
+        shared = f" with {jobs} at a time" if jobs > 1 else ""
+        lines.append(f"training takes about {duration(seconds / jobs)}{shared}; {disk / 1e9:.2f} GB of disk")
+    lines += [f"duplicate: {planned.name} is {planned.message}" for planned in plan.having("duplicate")]
+    lines += [f"invalid: {planned.name}\n  {planned.message}" for planned in plan.having("invalid")]
+    return lines
+
+
+def duration(seconds: float) -> str:
+    """`50 s`, `12 min` or `3.4 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def main() -> None:
+    """Shows the plan of a sweep."""
+    import runpy
+
+    train = Path(__file__).parents[2] / "train.py"
+    sys.argv = [str(train), "-m", *sys.argv[1:], "hydra.sweeper.plan_only=true"]
+    runpy.run_path(str(train), run_name="__main__")
+
+
+if __name__ == "__main__":
+    main()
