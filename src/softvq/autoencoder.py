@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from softvq.bottlenecks.base import Bottleneck, Latent
+from softvq.bottlenecks.base import Bottleneck, Latent, at_least
 from softvq.data.module import Chunk
 from softvq.randomness import Stream, generator
 
@@ -27,7 +27,7 @@ class NonFiniteLossError(RuntimeError):
 class Autoencoder(L.LightningModule):
     """An encoder, a bottleneck and a decoder.
 
-    The loss is reconstruction + penalty. One Lightning step trains a chunk of several optimiser steps; the trainer's
+    The loss is reconstruction + penalty_weight * penalty. One Lightning step trains a chunk of several optimiser steps; the trainer's
     `global_step` and `max_steps` count optimiser steps.
 
     Args:
@@ -35,6 +35,7 @@ class Autoencoder(L.LightningModule):
         bottleneck: heads -> latent.
         decoder: (B, M, d) -> (B, H, W, C).
         reconstruction: loss of a reconstruction against the image.
+        penalty_weight: one factor for all of the bottleneck's own weights.
         optimizer: makes the optimiser from the parameters.
         pixel_offset: pixels are uint8 / 255 + pixel_offset.
         seed: of the noise.
@@ -47,6 +48,7 @@ class Autoencoder(L.LightningModule):
         bottleneck: Bottleneck,
         decoder: nn.Module,
         reconstruction: nn.Module,
+        penalty_weight: float,
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
         pixel_offset: float,
         seed: int,
@@ -56,6 +58,8 @@ class Autoencoder(L.LightningModule):
         self.automatic_optimization = False
         self.encoder, self.bottleneck, self.decoder = encoder, bottleneck, decoder
         self.reconstruction = reconstruction
+        at_least("penalty_weight", penalty_weight, 0)
+        self.penalty_weight = penalty_weight
         self.make_optimizer = optimizer
         self.pixel_offset, self.seed, self.log_every_n_steps = pixel_offset, seed, log_every_n_steps
         self.curve: dict[str, float] = {}  # sums of the loss terms since the last row
@@ -80,7 +84,7 @@ class Autoencoder(L.LightningModule):
         reconstruction, latent = self(images, noise)
         reconstruction_loss = self.reconstruction(reconstruction, self.pixels(images))
         return {
-            "loss": reconstruction_loss + latent.penalty,
+            "loss": reconstruction_loss + self.penalty_weight * latent.penalty,
             "reconstruction_loss": reconstruction_loss,
             **latent.terms,
         }

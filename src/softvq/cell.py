@@ -76,6 +76,7 @@ def build_model(config: DictConfig, image_shape: tuple[int, int, int], pixel_var
         bottleneck=bottleneck,
         decoder=decoder,
         reconstruction=reconstruction,
+        penalty_weight=config.penalty_weight,
         optimizer=instantiate(config.optimizer),
         pixel_offset=config.data.pixel_offset,
         seed=config.seed,

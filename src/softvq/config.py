@@ -11,6 +11,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+RESULT_KEYS = ("bottleneck", "penalty_weight", "network", "reconstruction", "optimizer", "fidelity", "seed")
 CONF_DIR = Path(__file__).parents[2] / "conf"
 
 # Overrides that say where or how a run happens, not what it computes: they leave its folder's name alone.
@@ -54,7 +55,7 @@ def result_settings(config: Mapping[str, Any], data_sha256: str) -> dict[str, An
     data, trainer = config["data"], config["trainer"]
     probes = {key: value for key, value in config["probes"].items() if key not in ("save_latents", "tsne_points")}
     return {
-        **{key: config[key] for key in ("bottleneck", "network", "reconstruction", "optimizer", "fidelity", "seed")},
+        **{key: config[key] for key in RESULT_KEYS},
         "data": {
             **{key: data[key] for key in ("name", "batch_size", "val_fraction", "pixel_offset", "output_activation")},
             "sha256": data_sha256,
