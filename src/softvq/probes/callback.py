@@ -9,6 +9,7 @@ from typing import Any
 import lightning as L
 import numpy as np
 
+from softvq import figures
 from softvq.autoencoder import Autoencoder
 from softvq.data.module import ImageData
 from softvq.encode import Encoded, encode
@@ -93,8 +94,6 @@ class Probes(L.Callback):
         )
 
     def _draw(self, encoded: Encoded, K: int | None, data: str, trained: bool) -> None:
-        from softvq import figures
-
         if trained:
             figures.reconstructions(
                 encoded.examples,
