@@ -13,16 +13,19 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning.pytorch.plugins.environments import LightningEnvironment
+from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from softvq.autoencoder import Autoencoder
 from softvq.checkpoint import ResumeCheckpoint
 from softvq.config import config_hash, cores, result_settings
+from softvq.console import screen
 from softvq.data.module import ImageData
 from softvq.probes.callback import Probes
-from softvq.progress import ProbeProgress, TrainingProgress, wanted
-from softvq.runs import RunFolder
+from softvq.progress import ProbeProgress, training_progress, wanted
+from softvq.runs import RunFolder, write_json
 from softvq.tracking.curve import CurveLogger
+from softvq.tracking.tracker import Tolerant, Tracker
 
 T = TypeVar("T")
 
@@ -112,8 +115,16 @@ def build_probes(config: DictConfig, folder: RunFolder, jobs: int) -> Probes:
     )
 
 
+def build_trackers(config: DictConfig, folder: RunFolder) -> list[Tracker]:
+    """The training curve's and what `logger` names; none in the further processes of several devices."""
+    if rank_zero_only.rank:
+        return []
+    tracker: Tracker | None = instantiate(config.logger, folder=folder) if config.logger else None
+    return [CurveLogger(folder.curve), *([Tolerant(tracker, screen.print_warning)] if tracker else [])]
+
+
 def run(config: DictConfig, folder: RunFolder, choices: dict[str, Any]) -> dict[str, Any]:
-    """Trains the cell from where it stopped, probes it and returns the content of its `metrics.json`."""
+    """Trains the cell from where it stopped, probes it, and writes and returns the content of its `metrics.json`."""
     _quiet_libraries()
     threads = config.trainer.threads or cores()
     torch.set_num_threads(threads)
@@ -131,16 +142,16 @@ def run(config: DictConfig, folder: RunFolder, choices: dict[str, Any]) -> dict[
         config.trainer.checkpoint_time_fraction,
     )
     callbacks: list[L.Callback] = [instantiate(callback) for callback in config.trainer.callbacks.values()]
-    if wanted(config.trainer.progress):
-        callbacks.append(TrainingProgress())
-    tracker = instantiate(config.logger, folder=folder) if config.logger else None
+    label = f"{choices['bottleneck']} on {config.data.name}, seed {config.seed}"
+    callbacks += training_progress(config.trainer.progress, label)
+    trackers = build_trackers(config, folder)
     trainer = L.Trainer(
         max_steps=config.trainer.max_steps,
         max_epochs=-1,
         accelerator=config.trainer.accelerator,
         devices=config.trainer.devices,
         precision=config.trainer.precision,
-        logger=[CurveLogger(folder.curve), *([tracker] if tracker else [])],
+        logger=trackers,
         callbacks=[*callbacks, checkpoint, probes],
         limit_val_batches=None if config.data.val_fraction else 0,
         num_sanity_val_steps=0,
@@ -154,7 +165,12 @@ def run(config: DictConfig, folder: RunFolder, choices: dict[str, Any]) -> dict[
     folder.checkpoint.parent.mkdir(parents=True, exist_ok=True)
     resumed = folder.checkpoint if folder.checkpoint.exists() else None
     trainer.fit(model, data, ckpt_path=resumed, weights_only=False)
-    return _metrics(config, choices, data, trainer, checkpoint, probes, threads)
+    metrics = _metrics(config, choices, data, trainer, checkpoint, probes, threads)
+    if trackers:
+        write_json(folder.metrics, metrics)
+    for tracker in trackers:
+        tracker.finish(metrics, folder)
+    return metrics
 
 
 def _metrics(

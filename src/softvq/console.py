@@ -1,10 +1,15 @@
-"""What a person sees: messages and tables on the terminal, and the same in the run's log."""
+"""What a person sees: messages, warnings and tables on the terminal, and the same in the run's log."""
 
 import logging
+import os
+import shlex
 import sys
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.text import Text
@@ -12,41 +17,88 @@ from rich.text import Text
 LOG_WIDTH = 120
 
 
+def _console(stream: Any, **settings: Any) -> Console:
+    """A console that takes text literally and, unless it is a terminal, writes no control characters."""
+    terminal = stream.isatty()
+    return Console(
+        width=None if terminal or "COLUMNS" in os.environ else LOG_WIDTH,
+        force_terminal=None if terminal else False,
+        markup=False,
+        emoji=False,
+        highlight=False,
+        **settings,
+    )
+
+
 class Screen:
     """Prints to the terminal and, while a run's log is open, into it."""
 
     def __init__(self) -> None:
-        self.terminal = Console(soft_wrap=not sys.stdout.isatty())
+        self.terminal = _console(sys.stdout)
+        self._errors = _console(sys.stderr, stderr=True)
         self._log: Console | None = None
+        self.closing: list[Callable[[], None]] = []  # what takes the bars away that are shown
+
+    def close_bars(self) -> None:
+        """Takes away whatever bar is shown, however its run ended."""
+        for close in list(self.closing):
+            close()
 
     def print(self, renderable: RenderableType) -> None:
-        """Shows text or a table."""
-        self.terminal.print(renderable, highlight=False)
+        """Shows text or a table. Text is taken literally, and long lines are left to the terminal."""
+        self._show(self.terminal, renderable)
+        self.note(renderable)
+
+    def note(self, renderable: RenderableType) -> None:
+        """Writes to the run's log alone."""
         if self._log is not None:
-            self._log.print(renderable, highlight=False)
+            self._show(self._log, renderable)
+
+    def print_warning(self, message: str) -> None:
+        """Shows what a person should know of, on stderr."""
+        self._complain(Text.assemble(("warning: ", "yellow"), message))
 
     def print_error(self, message: str) -> None:
-        """Shows what went wrong; the message is taken literally."""
-        self.print(Text(f"error: {message}", style="bold red"))
+        """Shows what went wrong, on stderr."""
+        self._complain(Text.assemble(("error: ", "bold red"), message))
+
+    def _complain(self, text: Text) -> None:
+        self._show(self._errors, text)
+        self.note(text)
+
+    @staticmethod
+    def _show(console: Console, renderable: RenderableType) -> None:
+        console.print(renderable, soft_wrap=isinstance(renderable, str | Text))
 
     @contextmanager
     def logged(self, path: Path) -> Iterator[None]:
-        """Copies what is printed, and what libraries log or warn, to a file as well."""
+        """Copies what is printed to a file as well, and shows what libraries warn of as one line each."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        handler = logging.FileHandler(path, encoding="utf-8")
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-        root = logging.getLogger()
-        root.addHandler(handler)
-        logging.captureWarnings(True)
-        with path.open("a", encoding="utf-8") as file:
-            self._log = Console(file=file, width=LOG_WIDTH)
+        handler = _Warnings(self)
+        logging.getLogger().addHandler(handler)
+        with path.open("a", encoding="utf-8") as file, warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_: self.print_warning(str(message))
+            self._log = Console(
+                file=file, width=LOG_WIDTH, force_terminal=False, markup=False, emoji=False, highlight=False
+            )
+            self.note(f"{datetime.now():%Y-%m-%d %H:%M:%S} {shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])}")
             try:
                 yield
             finally:
+                self.close_bars()
                 self._log = None
-                logging.captureWarnings(False)
-                root.removeHandler(handler)
-                handler.close()
+                logging.getLogger().removeHandler(handler)
+
+
+class _Warnings(logging.Handler):
+    """Shows what libraries log as a warning or worse."""
+
+    def __init__(self, shown_on: Screen) -> None:
+        super().__init__(logging.WARNING)
+        self.shown_on = shown_on
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.shown_on.print_warning(f"{record.name}: {record.getMessage()}")
 
 
 screen = Screen()

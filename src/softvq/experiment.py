@@ -95,6 +95,8 @@ def read_cell(config: DictConfig, hydra: DictConfig, folder: str | Path, launche
         config.data.pixel_offset = -0.5 if choices["network"].startswith("conv") else 0.0
     if config.data.output_activation is None:
         config.data.output_activation = "linear" if config.data.pixel_offset else "sigmoid"
+    if not config.trained:
+        config.trainer.max_steps = 0
     if config.trainer.threads is None:
         config.trainer.threads = threads_of_job(launcher)
     return Cell(config, choices, RunFolder(folder))
@@ -160,7 +162,6 @@ def _run_or_skip(cell: Cell) -> Outcome:
     write_text(folder.config, OmegaConf.to_yaml(OmegaConf.create(written)))
     with screen.logged(folder.log):
         metrics = _run(cell)
-        write_json(folder.metrics, metrics)
         folder.failure.unlink(missing_ok=True)
         from softvq.summary import result_table
 

@@ -1,67 +1,67 @@
 """The training curve in `metrics.csv`; continued, not deleted, when a run resumes."""
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.loggers.logger import Logger
-from lightning.pytorch.utilities import rank_zero_only
+from softvq.runs import RunFolder, write_text
+from softvq.tracking.tracker import Tracker
 
-from softvq.runs import write_text
+Row = dict[str, float]
 
 
-class CurveLogger(Logger):
-    """One row a logged step, one column a metric.
+def read_curve(path: Path) -> list[Row]:
+    """The rows of a curve in their order; a line that a killed process left unfinished does not count."""
+    if not path.exists():
+        return []
+    whole = [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
+    return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(whole)]
 
-    On resume the file is cut back to the rows up to the checkpoint's step: `start_at` is called with it before
-    training goes on. Rows whose metrics are new get new columns.
+
+class CurveLogger(Tracker):
+    """One row a logged step, one column a metric; every run has it.
+
+    Rows come in the order of their steps. The first one of a session cuts off the later rows of earlier sessions:
+    training went on from a checkpoint that is older than they are. A metric that is new becomes a new last column;
+    the file is then written anew, else a row is appended.
     """
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.path = path
-        self.rows: dict[int, dict[str, Any]] = {}
+        self.rows: list[Row] | None = None  # None until the session's first row
+        self.columns: list[str] = []
 
     @property
     def name(self) -> str:
         return "csv"
 
-    @property
-    def version(self) -> str:
-        return ""
-
-    @rank_zero_only
-    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
-        """The configuration is in `config.yaml`."""
-
-    @rank_zero_only
-    def start_at(self, step: int) -> None:
-        """Keeps the rows of an earlier session up to `step`."""
-        self.rows = {}
-        if step and self.path.exists():
-            with self.path.open(newline="") as file:
-                self.rows = {int(row["step"]): row for row in csv.DictReader(file) if int(row["step"]) <= step}
-        self._write_all()
-
-    @rank_zero_only
-    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         assert step is not None
-        known = self._columns()
-        row = self.rows.setdefault(step, {"step": step})
-        is_new = len(row) == 1
-        row.update({name: float(value) for name, value in metrics.items() if name != "epoch"})
-        if is_new and set(row) <= set(known):
-            with self.path.open("a", newline="") as file:
-                csv.DictWriter(file, known).writerow(row)
+        values = {name: float(value) for name, value in metrics.items() if name != "epoch"}
+        append = self.rows is not None
+        if self.rows is None:
+            earlier = read_curve(self.path)
+            self.rows = [row for row in earlier if row["step"] <= step]
+            self.columns = list(dict.fromkeys(["step", *(name for row in earlier for name in row)]))
+        if self.rows and self.rows[-1]["step"] == step:  # validation after the step's training row
+            self.rows[-1].update(values)
+            append = False
         else:
-            self._write_all()
+            self.rows.append({"step": step, **values})
+        new = [name for name in values if name not in self.columns]
+        self.columns += new
+        if append and not new:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(self._line(self.rows[-1]))
+        else:
+            write_text(self.path, "".join([",".join(self.columns) + "\n", *map(self._line, self.rows)]))
 
-    def _columns(self) -> list[str]:
-        return list(dict.fromkeys(["step", *(name for row in self.rows.values() for name in row)]))
+    def _line(self, row: Row) -> str:
+        cells = [str(int(row["step"])), *(repr(row[name]) if name in row else "" for name in self.columns[1:])]
+        return ",".join(cells) + "\n"
 
-    def _write_all(self) -> None:
-        columns = self._columns()
-        lines = [columns, *([row.get(name, "") for name in columns] for row in self.rows.values())]
-        write_text(self.path, "".join(",".join(str(value) for value in line) + "\n" for line in lines))
-
-
+    def finish(self, metrics: Mapping[str, Any], folder: RunFolder) -> None:
+        if not self.path.exists():  # nothing to train, nothing to log
+            write_text(self.path, "step\n")

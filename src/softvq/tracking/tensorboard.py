@@ -1,0 +1,57 @@
+"""Tracking with TensorBoard: event files in the run folder's `tensorboard/`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from lightning.pytorch.loggers import TensorBoardLogger
+from omegaconf import OmegaConf
+from PIL import Image
+
+from softvq.runs import RunFolder
+from softvq.tracking.tracker import Tracker, figures, results
+
+
+class TensorBoardTracker(Tracker):
+    """Lightning's TensorBoard logger, opened with the session's first row.
+
+    That row's step tells TensorBoard which rows of earlier sessions, and of a run that was started over, are void.
+
+    Args:
+        folder: of the run.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        super().__init__()
+        self.folder = folder
+        self._logger: TensorBoardLogger | None = None
+
+    @property
+    def name(self) -> str:
+        return "tensorboard"
+
+    def _open(self, **settings: Any) -> TensorBoardLogger:
+        if self._logger is None:
+            self._logger = TensorBoardLogger(
+                self.folder.path, name="", version="tensorboard", default_hp_metric=False, **settings
+            )
+        return self._logger
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        values = {name: value for name, value in metrics.items() if name != "epoch"}
+        logger = self._open(purge_step=step)
+        logger.log_metrics(values, step)
+        logger.experiment.flush()  # a killed run keeps what its checkpoint builds on
+
+    def finalize(self, status: str) -> None:
+        if self._logger is not None and status != "success":  # else `finish` comes
+            self._logger.experiment.close()
+
+    def finish(self, metrics: Mapping[str, Any], folder: RunFolder) -> None:
+        logger, step = self._open(), metrics["steps"]
+        settings: Any = OmegaConf.to_container(OmegaConf.load(folder.config))
+        logger.log_hyperparams(settings["result_settings"], results(metrics), step)
+        for name, path in figures(folder).items():
+            with Image.open(path) as picture:
+                logger.experiment.add_image(name, np.asarray(picture.convert("RGB")), step, dataformats="HWC")
+        logger.experiment.close()
