@@ -5,6 +5,17 @@ from torch import Tensor, nn
 from softvq.bottlenecks.base import at_least
 
 
+def above_zero(variance: float) -> float:
+    """The training pixels' variance, by which squared errors are divided.
+
+    Raises:
+        ValueError: if it is zero.
+    """
+    if not variance > 0:
+        raise ValueError(f"the variance of the training pixels must be above 0, got {variance}; are all images alike?")
+    return variance
+
+
 class GaussianReconstruction(nn.Module):
     """-log p(x | z) of a Gaussian with the training pixels' variance, without its constant.
 
@@ -15,7 +26,7 @@ class GaussianReconstruction(nn.Module):
 
     def __init__(self, variance: float) -> None:
         super().__init__()
-        self.variance = variance
+        self.variance = above_zero(variance)
 
     def forward(self, reconstruction: Tensor, x: Tensor) -> Tensor:
         return (reconstruction - x).square().sum() / (2 * self.variance * len(x))
@@ -27,7 +38,7 @@ class NormalizedMSE(nn.Module):
     def __init__(self, variance: float, weight: float) -> None:
         super().__init__()
         at_least("reconstruction.weight", weight, 0)
-        self.variance, self.weight = variance, weight
+        self.variance, self.weight = above_zero(variance), weight
 
     def forward(self, reconstruction: Tensor, x: Tensor) -> Tensor:
         return self.weight * (reconstruction - x).square().mean() / self.variance

@@ -23,7 +23,9 @@ def truncated_normal_scaling(K: int, d: int) -> Tensor:
 
 
 def squared_distances(z: Tensor, codebook: Tensor) -> Tensor:
-    """||z - mu_k||^2 for each codeword.
+    """||z - mu_k||^2 for each codeword, in float64: the three terms cancel where z lies near a codeword.
+
+    Mixed precision leaves float64 alone; Apple's GPUs, which have none, keep the type of z.
 
     Shapes: z (B, M, d); codebook (K, d). Returns (B, M, K).
 
@@ -32,6 +34,8 @@ def squared_distances(z: Tensor, codebook: Tensor) -> Tensor:
     """
     if z.shape[-1] != codebook.shape[-1]:
         raise ValueError(f"z has width {z.shape[-1]} but the codewords have d = {codebook.shape[-1]}; set network.d")
+    if z.device.type != "mps":
+        z, codebook = z.double(), codebook.double()
     return z.square().sum(-1, keepdim=True) - 2 * z @ codebook.T + codebook.square().sum(-1)
 
 

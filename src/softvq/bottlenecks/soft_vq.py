@@ -47,8 +47,8 @@ class SoftQuantizer(Bottleneck):
     """z_q = sum_k w_k mu_k of the noisy code z' = z_e + sigma_eps * noise; subclasses say what the weights w are.
 
     The penalty is codebook_weight * ||sg(z') - z_q||^2 + commitment_weight * ||z' - sg(z_q)||^2 (paper, eq. 27),
-    reduced over the code by `reduction`, mean over the batch. The weights are not detached in the first term: it trains the
-    codewords, the scale head and, through the weights, z_e. The decoder's gradient is copied to z_e.
+    reduced over the code by `reduction`, mean over the batch. The weights are not detached in the first term: it trains
+    the codewords, the scale head and, through the weights, z_e. The decoder's gradient is copied to z_e.
     """
 
     scale_head: str
@@ -91,7 +91,8 @@ class SoftQuantizer(Bottleneck):
     def forward(self, heads: dict[str, Tensor], noise: Tensor | None) -> Latent:
         z_e, scale = heads["z_e"], heads[self.scale_head]
         noisy = z_e if noise is None else z_e + self.sigma_eps * noise  # z'
-        w = self.weights(squared_distances(noisy, self.codebook), scale)  # (B, M, K)
+        distances = squared_distances(noisy, self.codebook)
+        w = self.weights(distances, scale.to(distances.dtype)).to(z_e.dtype)  # (B, M, K)
         z_q = w @ self.codebook  # eq. (6)
         codebook_loss = self.reduce((noisy.detach() - z_q).square())
         commitment_loss = self.reduce((noisy - z_q.detach()).square())

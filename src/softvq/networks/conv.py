@@ -20,7 +20,7 @@ def layer_sizes(image_shape: tuple[int, int, int], layers: int) -> list[tuple[in
     if min(height, width) < 2**layers:
         raise ValueError(
             f"network=conv halves the image {layers} times and needs at least {2**layers} x {2**layers} pixels, "
-            f"got {height} x {width}; use network=mlp or fewer network.channels"
+            f"got {height} x {width}; use network=mlp, or fewer network.encoder.channels and network.decoder.channels"
         )
     sizes = [(height, width)]
     for _ in range(layers):

@@ -1,5 +1,6 @@
 """Multilayer perceptrons: the paper's networks for MNIST."""
 
+import itertools
 import math
 
 from torch import Tensor, nn
@@ -10,7 +11,7 @@ from softvq.networks.layers import glorot_uniform, output_layer
 def dense_stack(widths: list[int]) -> nn.Sequential:
     """Linear layers between consecutive widths, each followed by a ReLU."""
     layers: list[nn.Module] = []
-    for width_in, width_out in zip(widths[:-1], widths[1:], strict=True):
+    for width_in, width_out in itertools.pairwise(widths):
         layers += [nn.Linear(width_in, width_out), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)
 

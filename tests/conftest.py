@@ -1,0 +1,32 @@
+"""Fixtures that the tests share."""
+
+from collections.abc import Callable
+from copy import deepcopy
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+from omegaconf import DictConfig
+
+from softvq.config import compose
+
+CONF = Path(__file__).parents[1] / "conf"
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Every test starts from the same random state, on one thread."""
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+
+
+@cache
+def _composed(overrides: tuple[str, ...]) -> DictConfig:
+    return compose(CONF, "train", overrides)
+
+
+@pytest.fixture(scope="session")
+def compose_train() -> Callable[..., DictConfig]:
+    """`conf/train.yaml` under the given overrides, as the command line would compose it."""
+    return lambda *overrides: deepcopy(_composed(overrides))
