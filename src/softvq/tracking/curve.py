@@ -37,7 +37,7 @@ class CurveLogger(Tracker):
     def name(self) -> str:
         return "csv"
 
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         assert step is not None
         values = {name: float(value) for name, value in metrics.items() if name != "epoch"}
         append = self.rows is not None

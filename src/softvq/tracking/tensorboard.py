@@ -37,7 +37,7 @@ class TensorBoardTracker(Tracker):
             )
         return self._logger
 
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         values = {name: value for name, value in metrics.items() if name != "epoch"}
         logger = self._open(purge_step=step)
         logger.log_metrics(values, step)

@@ -37,7 +37,7 @@ def results(metrics: Mapping[str, Any]) -> dict[str, float]:
     """The numbers of a finished run, by names like `probes/clustering_nmi`; fractions of 1 stay so."""
     groups = {name: metrics.get(name) or {} for name in ("probes", "reconstruction", "diagnostics", "time")}
     return {
-        f"{group}/{name}": float(value)
+        f"{group}/{name}": value
         for group, values in groups.items()
         for name, value in values.items()
         if isinstance(value, int | float)
@@ -66,7 +66,7 @@ class Tolerant(Tracker):
     def name(self) -> str | None:
         return self.tracker.name
 
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         if not self.failed:
             self._attempt(lambda: self.tracker.log_metrics(metrics, step))
 

@@ -24,8 +24,8 @@ INIT_S = 30.0  # for it to open a run
 FINISH_S = 120.0  # for it to take what is left at the end
 
 
-def tracker(folder: RunFolder, project: str, entity: str | None, tags: Sequence[str]) -> Tracker:
-    """An online run if it can be had without asking or waiting, else an offline one.
+def tracker(folder: RunFolder, project: str, entity: str | None, tags: Sequence[str]) -> Tracker | None:
+    """An online run if it can be had without asking or waiting, else an offline one; none if W&B is disabled.
 
     Args:
         folder: of the run.
@@ -33,8 +33,11 @@ def tracker(folder: RunFolder, project: str, entity: str | None, tags: Sequence[
         entity: W&B's user or team; None for the login's own.
         tags: of the run.
     """
+    settings = wandb.setup(wandb.Settings(silent=True)).settings
+    if settings.mode == "disabled":
+        return None
     about = _about(folder, project, entity, tags)
-    reason = _why_offline()
+    reason = _why_offline(settings)
     if reason is None:
         try:
             return OnlineTracker(folder, about)
@@ -52,21 +55,23 @@ def run_id(experiment: str, folder: RunFolder, settings_hash: str) -> str:
 def _about(folder: RunFolder, project: str, entity: str | None, tags: Sequence[str]) -> dict[str, Any]:
     """What `wandb.init` is told of a run, read from its `config.yaml`."""
     config: Any = OmegaConf.to_container(OmegaConf.load(folder.config))
-    experiment = config["experiment_name"]
+    experiment, settings = config["experiment_name"], config_hash(config["result_settings"])
     return {
         "project": project,
         "entity": entity,
         "tags": list(tags),
         "group": experiment,
         "name": "/".join((experiment, config["data"]["name"], config["choices"]["bottleneck"], folder.path.name)),
-        "id": run_id(experiment, folder, config_hash(config["result_settings"])),
-        "config": config,
+        "id": run_id(experiment, folder, settings),
+        "config": {
+            **{key: value for key, value in config.items() if key != "result_settings"},
+            "config_hash": settings,
+        },
     }
 
 
-def _why_offline() -> str | None:
+def _why_offline(settings: wandb.Settings) -> str | None:
     """Why no online run can be had; None if it can."""
-    settings = wandb.setup(wandb.Settings(silent=True)).settings
     if settings.mode not in ("online", "shared"):
         return f"WANDB_MODE={settings.mode}" if "WANDB_MODE" in os.environ else f"wandb's mode is {settings.mode}"
     try:
@@ -103,8 +108,8 @@ def _settings(**settings: Any) -> wandb.Settings:
 
 
 def _log(run: Any, metrics: Mapping[str, float], step: int) -> None:
-    """Logs a row, unless an earlier session of the run has."""
-    if step >= run.step:
+    """Logs a row, unless an earlier session of the run has: W&B's steps only rise."""
+    if step >= max(run.step, run.starting_step):
         run.log(dict(metrics), step=step)
 
 
@@ -118,7 +123,7 @@ def _log_results(run: Any, metrics: Mapping[str, Any], folder: RunFolder) -> Non
     run.summary.update(results(metrics))
     pictures = {name: wandb.Image(str(path)) for name, path in figures(folder).items()}
     if pictures:
-        run.log(pictures, step=max(run.step, metrics["steps"]))
+        run.log(pictures, step=max(run.step, run.starting_step, metrics["steps"]))
     if folder.checkpoint.exists():
         checkpoint = wandb.Artifact(f"checkpoint-{run.id}", type="model", metadata={"steps": metrics["steps"]})
         checkpoint.add_file(str(folder.checkpoint), policy="immutable", skip_cache=True)  # sent from where it lies
@@ -160,7 +165,7 @@ class OnlineTracker(Tracker):
             self._caught_up = True
             _log_curve(self._run, self.folder)
 
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         assert step is not None
         self._catch_up()
         _log(self._run, {name: value for name, value in metrics.items() if name != "epoch"}, step)
@@ -170,9 +175,11 @@ class OnlineTracker(Tracker):
             self._run.finish(exit_code=1)
 
     def finish(self, metrics: Mapping[str, Any], folder: RunFolder) -> None:
-        self._catch_up()
-        _log_results(self._run, metrics, folder)
-        self._run.finish()
+        try:
+            self._catch_up()
+            _log_results(self._run, metrics, folder)
+        finally:
+            self._run.finish()
 
 
 class OfflineTracker(Tracker):
@@ -190,7 +197,7 @@ class OfflineTracker(Tracker):
     def name(self) -> str:
         return "wandb"
 
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         """The curve is read from `metrics.csv` at the end."""
 
     def finish(self, metrics: Mapping[str, Any], folder: RunFolder) -> None:
