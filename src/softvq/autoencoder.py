@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from softvq.bottlenecks.base import Bottleneck, Latent, at_least
+from softvq.bottlenecks.base import Bottleneck, Latent
+from softvq.checks import at_least
 from softvq.data.module import Chunk
 from softvq.randomness import Stream, generator
 

@@ -242,6 +242,7 @@ def _quiet_libraries() -> None:
         ".*does not have many workers.*",
         ".*GPU available but not used.*",
         ".*exists and is not empty.*",
+        ".*`srun` command is available on your system but is not used.*",
         ".*isinstance.treespec, LeafSpec.*",
     ):
         warnings.filterwarnings("ignore", message=message)

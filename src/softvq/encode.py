@@ -1,14 +1,13 @@
 """Runs a trained autoencoder over a data set: latent codes of both parts, reconstructions, codeword use."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from softvq.autoencoder import Autoencoder
 from softvq.data.arrays import ImageArrays
+from softvq.data.module import ImageBatches
 from softvq.probes.protocol import Codes
 
 
@@ -28,9 +27,18 @@ class Encoded:
     reconstructions: np.ndarray
 
 
-def _batches(images: np.ndarray, batch_size: int) -> Iterator[Tensor]:
-    for start in range(0, len(images), batch_size):
-        yield torch.from_numpy(np.ascontiguousarray(images[start : start + batch_size]))
+@torch.inference_mode()
+def check_tap(model: Autoencoder, arrays: ImageArrays, tap: str) -> None:
+    """Looks whether the bottleneck has a tap, by one image.
+
+    Raises:
+        ValueError: naming the taps that it has.
+    """
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    image = next(iter(ImageBatches(arrays.test_images[:1], 1))).to(device)
+    available = model(image)[1].taps
+    if tap not in available:
+        raise ValueError(f"probes.tap is {tap!r}, which this bottleneck does not have; it has {', '.join(available)}")
 
 
 @torch.inference_mode()
@@ -42,17 +50,14 @@ def encode(model: Autoencoder, arrays: ImageArrays, tap: str, batch_size: int, e
     """
     model.eval()
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    available = list(model(torch.from_numpy(np.ascontiguousarray(arrays.test_images[:1])).to(device))[1].taps)
-    if tap not in available:
-        raise ValueError(f"probes.tap is {tap!r}, which this bottleneck does not have; it has {', '.join(available)}")
-
+    check_tap(model, arrays, tap)
     train = [
         model.bottleneck(model.encoder(model.pixels(batch.to(device))), None).taps[tap].flatten(1).float().cpu()
-        for batch in _batches(arrays.train_images, batch_size)
+        for batch in ImageBatches(arrays.train_images, batch_size)
     ]
     test, z_e, index, shown = [], [], [], []
     squared_error = 0.0
-    for batch in _batches(arrays.test_images, batch_size):
+    for batch in ImageBatches(arrays.test_images, batch_size):
         images = batch.to(device)
         reconstruction, latent = model(images)
         squared_error += (reconstruction - model.pixels(images)).double().square().sum().item()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import Timeout
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -19,7 +20,7 @@ from softvq.config import CONF_DIR, compose, config_hash, differences, result_se
 from softvq.console import screen
 from softvq.data.arrays import DatasetInfo, prepare, prepared_info
 from softvq.data.source import Source
-from softvq.launchers import die_with_parent, threads_of_job
+from softvq.launchers import die_with_sweep, threads_of_job, told_to_stop
 from softvq.runs import Outcome, RunFolder, read_json, write_json, write_text
 
 # Of a process that Lightning started for one of several devices; its parent holds the lock and writes.
@@ -60,18 +61,24 @@ class Cell:
         Raises:
             ChangedConfigError: if the folder holds another configuration's run.
         """
-        if settings is not None and self.config.resume != "never":
+        if self.config.resume == "never":
+            return "new"
+        if settings is not None:
             if self.folder.config.exists():
                 old: Any = OmegaConf.to_container(OmegaConf.load(self.folder.config))
                 lines = differences(old["result_settings"], settings)
                 if lines:
                     raise ChangedConfigError(self.folder.path, lines)
-            metrics = read_json(self.folder.metrics)
-            if metrics is not None and metrics["config_hash"] == config_hash(settings):
+            if self.is_finished(settings):
                 return "finished"
         if self.folder.failure.exists():
             return "failed"
         return "unfinished" if self.folder.checkpoint.exists() else "new"
+
+    def is_finished(self, settings: dict[str, Any]) -> bool:
+        """Whether its folder holds the results of these settings."""
+        metrics = read_json(self.folder.metrics)
+        return metrics is not None and metrics["config_hash"] == config_hash(settings)
 
 
 def read_cell(config: DictConfig, hydra: DictConfig, folder: str | Path, launcher: DictConfig | None) -> Cell:
@@ -113,20 +120,25 @@ def run_cell(config: DictConfig) -> Outcome:
     hydra = HydraConfig.get()
     in_sweep = not OmegaConf.is_missing(hydra.job, "num")
     if in_sweep:
-        die_with_parent(hydra.launcher)
+        die_with_sweep(hydra.launcher)
     folder = RunFolder(hydra.runtime.output_dir)
     try:
         cell = read_cell(config, hydra, folder.path, hydra.launcher if in_sweep else None)
         if RANK:
             _run(cell)
             return Outcome("finished", str(folder.path))
-        with folder.lock():
-            return _run_or_skip(cell)
+        return complete(cell)
     except Exception as error:
         outcome = _failed(folder, error)
         if in_sweep:
             return outcome
         raise SystemExit(1) from None
+    except SystemExit as error:
+        if not in_sweep:
+            raise
+        if told_to_stop(error):
+            raise KeyboardInterrupt from error
+        return _failed(folder, RuntimeError(f"the cell exited with status {error.code}"))
 
 
 def _failed(folder: RunFolder, error: Exception) -> Outcome:
@@ -146,7 +158,27 @@ def _failed(folder: RunFolder, error: Exception) -> Outcome:
     return Outcome("failed", str(folder.path), f"{type(error).__name__}: {error}")
 
 
-def _run_or_skip(cell: Cell) -> Outcome:
+def complete(cell: Cell) -> Outcome:
+    """Does what is missing of a cell, under its folder's lock.
+
+    Raises:
+        ChangedConfigError: if the folder holds another configuration's run.
+        ValueError: for settings that do not fit, or data that are missing or damaged.
+        NonFiniteLossError: if training diverges.
+    """
+    lock = cell.folder.lock()
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        screen.print(f"waiting: another process is at {cell.folder.path}")
+        lock.acquire()
+    try:
+        return _complete(cell)
+    finally:
+        lock.release()
+
+
+def _complete(cell: Cell) -> Outcome:
     config, folder = cell.config, cell.folder
     source = cell.source()
     info = prepared_info(source, config.data.root) or prepare(source, config.data.root).info

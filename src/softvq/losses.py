@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from softvq.bottlenecks.base import at_least
+from softvq.checks import at_least
 
 
 def above_zero(variance: float) -> float:

@@ -11,7 +11,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from omegaconf import DictConfig
 from rich.table import Table
 
 from softvq.data.arrays import prepared_info

@@ -50,16 +50,6 @@ class Bottleneck(nn.Module, ABC):
         """Maps head outputs, each (B, M, width), to the latent; `noise=None` switches the noise off."""
 
 
-def at_least(key: str, value: float, minimum: float) -> None:
-    """Refuse a hyperparameter below its minimum.
-
-    Raises:
-        ValueError: naming the key, the rule and the value.
-    """
-    if not value >= minimum:
-        raise ValueError(f"{key} must be at least {minimum}, got {value}")
-
-
 def reduction_over_code(reduction: str) -> Callable[[Tensor], Tensor]:
     """The reduction over a code's M x d numbers: `sum` (the paper's norms) or `mean` (the released notebooks).
 

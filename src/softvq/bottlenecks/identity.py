@@ -2,7 +2,8 @@
 
 from torch import Tensor
 
-from softvq.bottlenecks.base import Bottleneck, Latent, at_least
+from softvq.bottlenecks.base import Bottleneck, Latent
+from softvq.checks import at_least
 
 
 class Identity(Bottleneck):

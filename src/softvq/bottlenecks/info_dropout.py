@@ -5,7 +5,8 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
-from softvq.bottlenecks.base import Bottleneck, Latent, at_least, reduction_over_code
+from softvq.bottlenecks.base import Bottleneck, Latent, reduction_over_code
+from softvq.checks import at_least
 
 
 class LogNormalDropout(Bottleneck):

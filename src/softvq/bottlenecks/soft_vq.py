@@ -6,8 +6,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from softvq.bottlenecks.base import Bottleneck, Latent, at_least, reduction_over_code
+from softvq.bottlenecks.base import Bottleneck, Latent, reduction_over_code
 from softvq.bottlenecks.codebook import perplexity, squared_distances, straight_through
+from softvq.checks import at_least
 
 
 def posterior(distances: Tensor, log_var: Tensor, d: int) -> Tensor:

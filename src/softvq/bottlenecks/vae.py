@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from softvq.bottlenecks.base import Bottleneck, Latent, at_least
+from softvq.bottlenecks.base import Bottleneck, Latent
+from softvq.checks import at_least
 
 
 def kl_to_standard_normal(mean: Tensor, log_var: Tensor) -> Tensor:

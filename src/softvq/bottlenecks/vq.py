@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from softvq.bottlenecks.base import Bottleneck, Latent, at_least, reduction_over_code
+from softvq.bottlenecks.base import Bottleneck, Latent, reduction_over_code
 from softvq.bottlenecks.codebook import perplexity, squared_distances, straight_through
+from softvq.checks import at_least
 
 
 class VectorQuantizer(Bottleneck):

@@ -73,6 +73,27 @@ class ChunkLoader:
             step = stop
 
 
+class ImageBatches:
+    """Images in order, uint8 (B, H, W, C) at a time; the last batch may be smaller.
+
+    Args:
+        images: (N, H, W, C).
+        batch_size: B.
+        indices: which images; None for all.
+    """
+
+    def __init__(self, images: np.ndarray, batch_size: int, indices: np.ndarray | None = None) -> None:
+        self.images, self.batch_size = images, batch_size
+        self.indices = np.arange(len(images)) if indices is None else indices
+
+    def __len__(self) -> int:
+        return -(-len(self.indices) // self.batch_size)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for start in range(0, len(self.indices), self.batch_size):
+            yield torch.from_numpy(self.images[self.indices[start : start + self.batch_size]])
+
+
 class ImageData(L.LightningDataModule):
     """A data set of images as uint8 arrays: training chunks by index, plain batches for everything else.
 
@@ -130,9 +151,8 @@ class ImageData(L.LightningDataModule):
             schedule, self.trainer, self.log_every_n_steps, self.val_every_n_steps if len(self.val_indices) else 0
         )
 
-    def val_dataloader(self) -> list[Tensor]:
-        parts = np.array_split(self.val_indices, max(1, -(-len(self.val_indices) // self.eval_batch_size)))
-        return [torch.from_numpy(self.arrays.train_images[part]) for part in parts if len(part)]
+    def val_dataloader(self) -> ImageBatches:
+        return ImageBatches(self.arrays.train_images, self.eval_batch_size, self.val_indices)
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Cuts a chunk's images out of the training set; on an accelerator the whole set lives there as uint8."""
@@ -142,5 +162,5 @@ class ImageData(L.LightningDataModule):
         if device.type == "cpu":
             return Chunk(batch.first_step, torch.from_numpy(self.arrays.train_images[indices.numpy()]))
         if self._device_images is None or self._device_images.device != device:
-            self._device_images = torch.from_numpy(np.ascontiguousarray(self.arrays.train_images)).to(device)
+            self._device_images = torch.from_numpy(np.array(self.arrays.train_images)).to(device)
         return Chunk(batch.first_step, self._device_images[indices.to(device, non_blocking=True)])

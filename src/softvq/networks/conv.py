@@ -5,6 +5,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 from torch.nn import functional
 
+from softvq.checks import at_least
 from softvq.networks.layers import glorot_uniform, output_layer
 
 PADDINGS = ("symmetric", "same")
@@ -181,6 +182,7 @@ class ConvDecoder(nn.Module):
         output_activation: str,
     ) -> None:
         super().__init__()
+        at_least("network.d", d, 1)
         self.tail = ConvTail(image_shape, channels[0], channels, padding, joint_init, output_activation)
         self.start = (channels[0], *self.tail.sizes[0])
         self.dense = nn.Linear(d, self.start[0] * self.start[1] * self.start[2])
@@ -233,6 +235,7 @@ class ConvSpatialDecoder(nn.Module):
         output_activation: str,
     ) -> None:
         super().__init__()
+        at_least("network.d", d, 1)
         self.tail = ConvTail(image_shape, d, channels, padding, joint_init, output_activation)
         self.grid = self.tail.sizes[0]
 

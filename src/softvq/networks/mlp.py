@@ -5,6 +5,7 @@ import math
 
 from torch import Tensor, nn
 
+from softvq.checks import at_least
 from softvq.networks.layers import glorot_uniform, output_layer
 
 
@@ -45,6 +46,7 @@ class MLPDecoder(nn.Module):
 
     def __init__(self, image_shape: tuple[int, int, int], d: int, hidden: list[int], output_activation: str) -> None:
         super().__init__()
+        at_least("network.d", d, 1)
         self.image_shape = tuple(image_shape)
         self.body = dense_stack([d, *hidden])
         self.output = nn.Sequential(nn.Linear(hidden[-1], math.prod(image_shape)), output_layer(output_activation))

@@ -12,7 +12,7 @@ import numpy as np
 from softvq import figures
 from softvq.autoencoder import Autoencoder
 from softvq.data.module import ImageData
-from softvq.encode import Encoded, encode
+from softvq.encode import Encoded, check_tap, encode
 from softvq.probes.classification import Classification
 from softvq.probes.clustering import Clustering
 from softvq.probes.progress import Progress
@@ -55,6 +55,10 @@ class Probes(L.Callback):
         self.tsne_points, self.seed, self.jobs = tsne_points, seed, jobs
         self.figures_dir, self.latents_path, self.progress = figures_dir, latents_path, progress
         self.results: dict[str, Any] = {}
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert isinstance(pl_module, Autoencoder)
+        check_tap(pl_module, trainer.datamodule.arrays, self.tap)  # type: ignore[attr-defined]
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if not trainer.is_global_zero:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from softvq.probes.clustering import Clustering
 from softvq.probes.classification import Classification
+from softvq.probes.clustering import Clustering
 from softvq.probes.progress import Progress
 
 ACTIVE_VARIANCE = 0.01

@@ -1,0 +1,250 @@
+"""Whole cells: every row on every source, resuming, repeating, refusing, probing again."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_dir
+from image_files import write_arrays, write_cifar10, write_idx_set, write_pictures, write_svhn
+from omegaconf import OmegaConf
+
+from softvq.autoencoder import NonFiniteLossError
+from softvq.cell import ConfigError
+from softvq.config import CONF_DIR
+from softvq.data.source import DataError
+from softvq.evaluation import evaluate_run
+from softvq.experiment import Cell, ChangedConfigError, complete, read_cell
+from softvq.runs import RunFolder
+
+ROOT = Path(__file__).parents[1]
+ROWS = ("raw", "untrained", "identity", "vae", "beta_vae", "info_dropout", "vq", "soft_vq")
+SMALL_MLP = ("network.encoder.hidden=[16]", "network.decoder.hidden=[16]")
+SMALL_CONV = ("network.encoder.channels=[4,4,4,8]", "network.decoder.channels=[8,4,4]")
+QUICK = (
+    "probes=fast",
+    "probes.clustering.n_init=2",
+    "probes.tsne_points=20",
+    "trainer.max_steps=4",
+    "trainer.log_every_n_steps=2",
+    "trainer.threads=1",
+    "trainer.progress=false",
+    "trainer.accelerator=cpu",
+)
+
+
+def make_cell(folder: Path, *overrides: str) -> Cell:
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        composed = compose(
+            "train", [*QUICK, f"hydra.run.dir={folder}", *overrides], return_hydra_config=True
+        )
+    hydra = composed.hydra
+    OmegaConf.update(hydra, "overrides.task", [*QUICK, *overrides], force_add=True)
+    config = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+    return read_cell(config, hydra, folder, None)
+
+
+def run(folder: Path, *overrides: str) -> dict[str, Any]:
+    assert complete(make_cell(folder, *overrides)).status == "finished"
+    return json.loads(RunFolder(folder).metrics.read_text())
+
+
+def results(metrics: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in metrics.items() if key not in ("time", "provenance")}
+
+
+@pytest.mark.parametrize("bottleneck", ROWS)
+def test_every_row_runs_on_digits_through_to_its_metrics(bottleneck: str, tmp_path: Path) -> None:
+    metrics = run(tmp_path, "data=digits", f"bottleneck={bottleneck}", *(SMALL_MLP if bottleneck != "raw" else ()))
+    floor = bottleneck in ("raw", "untrained")
+    assert metrics["status"] == "finished"
+    assert metrics["bottleneck"] == bottleneck
+    assert metrics["steps"] == (0 if floor else 4)
+    assert (metrics["reconstruction"] is None) == floor
+    assert all(0 <= value <= 1 for value in metrics["probes"].values())
+    assert (tmp_path / "figures" / "tsne.png").exists()
+    assert (tmp_path / "figures" / "reconstructions.png").exists() == (not floor)
+    assert (tmp_path / "figures" / "codebook_use.png").exists() == (bottleneck in ("vq", "soft_vq"))
+
+
+def write_gray(root: Path) -> tuple[str, ...]:
+    write_arrays(root / "own", shape=(12, 10))
+    return ("data=arrays", f"data.dir={root / 'own'}", "data.name=own")
+
+
+def write_colour(root: Path) -> tuple[str, ...]:
+    write_arrays(root / "own", shape=(16, 16, 3))
+    return ("data=arrays", f"data.dir={root / 'own'}")
+
+
+def write_folder(root: Path) -> tuple[str, ...]:
+    write_pictures(root / "own", shape=(20, 17, 3))
+    return ("data=image_folder", f"data.dir={root / 'own'}", "network=conv", *SMALL_CONV)
+
+
+def write_mnist(root: Path) -> tuple[str, ...]:
+    write_idx_set(root / "MNIST" / "raw")
+    return ("data=mnist", "data.verify=false", *SMALL_MLP)
+
+
+def write_fashion(root: Path) -> tuple[str, ...]:
+    write_idx_set(root / "FashionMNIST" / "raw")
+    return ("data=fashion_mnist", "data.verify=false", *SMALL_MLP)
+
+
+def write_house_numbers(root: Path) -> tuple[str, ...]:
+    write_svhn(root)
+    return ("data=svhn", "data.verify=false", *SMALL_CONV)
+
+
+def write_objects(root: Path) -> tuple[str, ...]:
+    write_cifar10(root)
+    return ("data=cifar10", "data.verify=false", *SMALL_CONV)
+
+
+@pytest.mark.parametrize(
+    "write", [write_gray, write_colour, write_folder, write_mnist, write_fashion, write_house_numbers, write_objects]
+)
+@pytest.mark.parametrize("bottleneck", ["raw", "beta_vae", "soft_vq"])
+def test_rows_run_on_every_source(
+    write: Callable[[Path], tuple[str, ...]], bottleneck: str, tmp_path: Path
+) -> None:
+    overrides = [o for o in write(tmp_path) if not (bottleneck == "raw" and o.startswith("network"))]
+    metrics = run(tmp_path / "run", f"bottleneck={bottleneck}", f"data.root={tmp_path}", *overrides)
+    assert metrics["status"] == "finished"
+    assert metrics["provenance"]["network"] in ("mlp", "conv", "pixels")
+
+
+def test_the_same_seed_gives_the_same_numbers_and_seed_0_seeds(tmp_path: Path) -> None:
+    overrides = ("data=digits", "bottleneck=soft_vq", *SMALL_MLP)
+    first, again = run(tmp_path / "a", "seed=0", *overrides), run(tmp_path / "b", "seed=0", *overrides)
+    other = run(tmp_path / "c", "seed=1", *overrides)
+    assert results(first) == results(again)
+    assert (tmp_path / "a" / "metrics.csv").read_bytes() == (tmp_path / "b" / "metrics.csv").read_bytes()
+    assert other["reconstruction"] != first["reconstruction"]
+
+
+def test_a_killed_run_started_again_ends_with_the_numbers_of_an_unbroken_one(tmp_path: Path) -> None:
+    overrides = [
+        *QUICK, *SMALL_MLP, "data=digits", "bottleneck=soft_vq", "trainer.max_steps=1000", "trainer.log_every_n_steps=7",
+        "trainer.checkpoint_after_s=0.1", "trainer.checkpoint_every_s=0.1",
+    ]  # fmt: skip
+    command = [sys.executable, str(ROOT / "train.py"), *overrides]
+    broken = RunFolder(tmp_path / "broken")
+    process = subprocess.Popen([*command, f"hydra.run.dir={broken.path}"], stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not broken.checkpoint.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert broken.checkpoint.exists()
+    assert not broken.metrics.exists(), "the run was over before it could be killed"
+
+    again = subprocess.run([*command, f"hydra.run.dir={broken.path}"], capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stdout + again.stderr
+    whole = run(tmp_path / "whole", *overrides)
+    assert results(json.loads(broken.metrics.read_text())) == results(whole)
+    assert broken.curve.read_bytes() == (tmp_path / "whole" / "metrics.csv").read_bytes()
+
+
+def test_a_finished_cell_is_skipped_and_left_untouched(tmp_path: Path) -> None:
+    overrides = ("data=digits", "bottleneck=identity", *SMALL_MLP)
+    run(tmp_path, *overrides)
+    before = {file: file.stat().st_mtime_ns for file in (tmp_path / "metrics.json", tmp_path / "config.yaml")}
+    assert complete(make_cell(tmp_path, *overrides)).status == "skipped"
+    assert {file: file.stat().st_mtime_ns for file in before} == before
+
+
+def test_resume_never_starts_over(tmp_path: Path) -> None:
+    overrides = ("data=digits", "bottleneck=identity", *SMALL_MLP)
+    run(tmp_path, *overrides)
+    assert complete(make_cell(tmp_path, "resume=never", *overrides)).status == "finished"
+
+
+def test_a_changed_configuration_in_an_old_folder_is_refused_with_the_difference(tmp_path: Path) -> None:
+    run(tmp_path, "data=digits", "bottleneck=identity", *SMALL_MLP)
+    with pytest.raises(ChangedConfigError, match=r"optimizer\.lr: 0\.0003 -> 0\.001"):
+        complete(make_cell(tmp_path, "data=digits", "bottleneck=identity", "optimizer.lr=0.001", *SMALL_MLP))
+
+
+def test_where_a_run_happens_does_not_change_its_hash(tmp_path: Path) -> None:
+    overrides = ("data=digits", "bottleneck=identity", *SMALL_MLP)
+    first = run(tmp_path / "a", *overrides)
+    second = run(tmp_path / "b", f"data.root={tmp_path}", "probes.save_latents=true", "resume=never", *overrides)
+    assert first["config_hash"] == second["config_hash"]
+    latents = np.load(tmp_path / "b" / "latents.npz")
+    assert latents["train"].shape == (1438, 64)
+    assert latents["test_labels"].shape == (359,)
+
+
+def test_a_part_set_aside_is_never_trained_on_and_its_loss_is_in_the_curve(tmp_path: Path) -> None:
+    overrides = ("data=digits", "bottleneck=soft_vq", "data.val_fraction=0.2", "trainer.val_every_n_steps=2", *SMALL_MLP)
+    run(tmp_path, *overrides)
+    with (tmp_path / "metrics.csv").open() as file:
+        rows = {int(row["step"]): row for row in csv.DictReader(file)}
+    assert float(rows[2]["val/loss"]) > 0
+    assert float(rows[4]["val/loss"]) != float(rows[2]["val/loss"])
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("bottleneck.K=1", "bottleneck.K must be at least 2, got 1"),
+        ("network.d=0", "network.d must be at least 1, got 0"),
+        ("bottleneck.sigma_eps=-0.1", "bottleneck.sigma_eps must be at least 0, got -0.1"),
+        ("bottleneck.commitment_weight=-1", "bottleneck.commitment_weight must be at least 0, got -1"),
+        ("bottleneck.reduction=median", "bottleneck.reduction must be one of sum, mean, got 'median'"),
+        ("network=conv", "needs at least 16 x 16 pixels, got 8 x 8"),
+        ("network=pixels", "network=pixels has no heads"),
+        ("data.batch_size=0", "data.batch_size must be at least 1, got 0"),
+        ("data.val_fraction=1.5", "data.val_fraction must be at least 0 and below 1, got 1.5"),
+        ("probes.tap=z_x", "probes.tap is 'z_x'"),
+    ],
+)
+def test_settings_that_do_not_fit_are_named_before_training(override: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message.replace("(", r"\(")):
+        complete(make_cell(tmp_path, "data=digits", "bottleneck=soft_vq", override))
+    assert not (tmp_path / "checkpoints" / "last.ckpt").exists()
+
+
+def test_all_faults_are_reported_together(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as error:
+        complete(make_cell(tmp_path, "data=digits", "bottleneck=soft_vq", "bottleneck.K=1", "network=conv"))
+    assert "bottleneck.K" in str(error.value)
+    assert "network=conv" in str(error.value)
+
+
+def test_missing_data_are_named_with_the_way_out(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"train_images\.npy"):
+        complete(make_cell(tmp_path / "run", "data=arrays", f"data.dir={tmp_path}"))
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
+    overrides = ("data=digits", "bottleneck=identity", "optimizer.lr=1e30", "trainer.checkpoint_after_s=0", *SMALL_MLP)
+    with pytest.raises(NonFiniteLossError, match=r"(loss|reconstruction_loss) is (nan|inf) at step \d"):
+        complete(make_cell(tmp_path, *overrides))
+    assert not (tmp_path / "metrics.json").exists()
+
+
+def test_a_finished_run_can_be_probed_again_at_another_tap(tmp_path: Path) -> None:
+    first = run(tmp_path, "data=digits", "bottleneck=soft_vq", *SMALL_MLP)
+
+    def evaluate(*overrides: str) -> dict[str, Any]:
+        with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+            chosen = [f"run={tmp_path}", "probes=fast", "probes.clustering.n_init=2", "trainer.progress=false"]
+            return evaluate_run(compose("evaluate", [*chosen, "trainer.threads=1", *overrides]))
+
+    assert evaluate()["probes"] == first["probes"]
+    quantized = evaluate("probes.tap=z_q")
+    assert quantized["probes"] != first["probes"]
+    assert (tmp_path / "evaluations" / "fast-z_q-digits.json").exists()
+    with pytest.raises(ValueError, match="probes.tap is 'nothing'"):
+        evaluate("probes.tap=nothing")
