@@ -42,7 +42,8 @@ def tracker(folder: RunFolder, project: str, entity: str | None, tags: Sequence[
         try:
             return OnlineTracker(folder, about)
         except Exception as error:  # whatever W&B raises, the run goes on without its server
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            wandb.teardown()  # lets go of the run's id
     screen.print(f"wandb: offline ({reason}); the run is put into {folder.path / 'wandb'} at its end")
     return OfflineTracker(about)
 
