@@ -28,8 +28,8 @@ class NonFiniteLossError(RuntimeError):
 class Autoencoder(L.LightningModule):
     """An encoder, a bottleneck and a decoder.
 
-    The loss is reconstruction + penalty_weight * penalty. One Lightning step trains a chunk of several optimiser steps; the trainer's
-    `global_step` and `max_steps` count optimiser steps.
+    The loss is reconstruction + penalty_weight * penalty. One Lightning step trains a chunk of several optimiser
+    steps; the trainer's `global_step` and `max_steps` count optimiser steps.
 
     Args:
         encoder: (B, H, W, C) -> the bottleneck's heads, each (B, M, width).
@@ -143,10 +143,10 @@ class Autoencoder(L.LightningModule):
                 logger.log_metrics(means, step=step)
 
     def validation_step(self, images: Tensor, batch_idx: int) -> None:
-        terms = self.loss(images)
-        self.log_dict(
-            {f"val/{name}": term for name, term in terms.items()}, batch_size=len(images), on_epoch=True, sync_dist=True
-        )
+        terms = {f"val/{name}": term for name, term in self.loss(images).items()}
+        # Lightning counts chunks; a metric of this name gives the row its step.
+        terms["step"] = torch.tensor(float(self.trainer.global_step))
+        self.log_dict(terms, batch_size=len(images), on_epoch=True, sync_dist=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["curve"] = self.curve

@@ -34,7 +34,8 @@ class ConfigError(ValueError):
     """Settings that do not fit together, all that were found."""
 
     def __init__(self, faults: list[str]) -> None:
-        super().__init__("\n  ".join(faults) if len(faults) == 1 else "\n  ".join(["several settings are off:", *faults]))
+        heading = ["several settings are off:"] if len(faults) > 1 else []
+        super().__init__("\n  ".join([*heading, *faults]))
 
 
 class _Faults:

@@ -29,7 +29,7 @@ def evaluate_run(config: DictConfig) -> dict[str, Any]:
     folder = RunFolder(config.run)
     metrics = read_json(folder.metrics)
     if metrics is None:
-        raise ValueError(f"run={config.run} holds no finished run: {folder.metrics} is missing; train it to its end first")
+        raise ValueError(f"run={config.run} holds no finished run: {folder.metrics} is missing; train it first")
     run_config: Any = OmegaConf.load(folder.config)
     data = config.data or run_config.data
     arrays = prepare(instantiate(data.source), data.root)

@@ -67,7 +67,8 @@ class Probes(L.Callback):
         data: ImageData = trainer.datamodule  # type: ignore[attr-defined]
         started = time.perf_counter()
         encoded = encode(pl_module, data.arrays, self.tap, data.eval_batch_size)
-        found = probe(encoded.codes.limited(*self.limits), self.clustering, self.classification, self.jobs, self.progress)
+        codes = encoded.codes.limited(*self.limits)
+        found = probe(codes, self.clustering, self.classification, self.jobs, self.progress)
         codebook = getattr(pl_module.bottleneck, "codebook", None)
         K = None if codebook is None else len(codebook)
         self.results = {
