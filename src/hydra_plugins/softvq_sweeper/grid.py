@@ -26,12 +26,16 @@ class GridSweeper(BasicSweeper):
     def sweep(self, arguments: list[str]) -> Any:
         from softvq import sweep
 
-        assert self.config is not None and self.launcher is not None and self.hydra_context is not None
+        assert self.config is not None
+        assert self.hydra_context is not None
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         overrides = parser.parse_overrides([*self._parse_config(), *arguments])
         sweep.refuse_dropped_settings(overrides)
         cells = self.split_arguments(overrides, None)[0]
-        return sweep.run(cells, self._read, self._launch, self.config, self.plan_only)
+        outcomes = sweep.run(cells, self._read, self._launch, self.config, self.plan_only)
+        if sweep.SweepResult.exit_code:
+            raise SystemExit(sweep.SweepResult.exit_code)
+        return outcomes
 
     def _read(self, overrides: Sequence[str]) -> Any:
         from softvq.experiment import read_cell
@@ -54,5 +58,3 @@ class GridSweeper(BasicSweeper):
         for batch in self.split_overrides_to_chunks(list(cells), self.max_batch_size):
             returns += self.launcher.launch(batch, initial_job_idx=len(returns))
         return returns
-
-
