@@ -12,6 +12,7 @@ from softvq.bottlenecks.base import Bottleneck, Latent
 from softvq.checks import at_least
 from softvq.data.module import Chunk
 from softvq.randomness import Stream, generator
+from softvq.steps import Capture, ReplayedSteps
 
 
 class NonFiniteLossError(RuntimeError):
@@ -41,6 +42,9 @@ class Autoencoder(L.LightningModule):
         pixel_offset: pixels are uint8 / 255 + pixel_offset.
         seed: of the noise.
         log_every_n_steps: steps whose mean is one row of the training curve.
+
+    Attributes:
+        capture: how a step is captured to be replayed instead of run from Python; None runs each from Python.
     """
 
     def __init__(
@@ -63,6 +67,9 @@ class Autoencoder(L.LightningModule):
         self.penalty_weight = penalty_weight
         self.make_optimizer = optimizer
         self.pixel_offset, self.seed, self.log_every_n_steps = pixel_offset, seed, log_every_n_steps
+        self.capture: Capture | None = None
+        self._replayed: ReplayedSteps | None = None
+        self.term_names: list[str] = []
         self.curve: dict[str, float] = {}  # sums of the loss terms since the last row
 
     def pixels(self, images: Tensor) -> Tensor:
@@ -106,26 +113,60 @@ class Autoencoder(L.LightningModule):
 
     def configure_optimizers(self) -> Optimizer | None:
         parameters = [p for p in self.parameters() if p.requires_grad]
-        return self.make_optimizer(parameters) if parameters else None
+        if not parameters:
+            return None
+        optimizer = self.make_optimizer(parameters)
+        if self.capture is not None:
+            for group in optimizer.param_groups:
+                group["capturable"] = True  # its step counts live on the device, where a replay can raise them
+        return optimizer
 
     def training_step(self, chunk: Chunk, batch_idx: int) -> None:
-        optimizer = self.optimizers()
-        steps = []
-        for images, noise in zip(chunk.images, self.draw_noise(chunk.first_step, chunk.images), strict=True):
-            terms = self.loss(images, noise)
-            # Without buffers to add to, backward hands its results over instead of adding them.
-            optimizer.zero_grad(set_to_none=True)
-            self.manual_backward(terms["loss"])
-            optimizer.step()
-            steps.append(torch.stack([term.detach() for term in terms.values()]))
-        self._record(chunk.first_step, list(terms), torch.stack(steps))
+        noises = self.draw_noise(chunk.first_step, chunk.images)
+        step = self._step if self.capture is None else self._replayed_step
+        values = [step(images, noise) for images, noise in zip(chunk.images, noises, strict=True)]
+        self._record(chunk.first_step, torch.stack(values))
 
-    def _record(self, first_step: int, names: list[str], values: Tensor) -> None:
+    def _step(self, images: Tensor, noise: Tensor | None) -> Tensor:
+        """One optimiser step through Lightning; returns the terms' values, (terms,)."""
+        optimizer = self.optimizers()
+        terms = self.loss(images, noise)
+        # Without buffers to add to, backward hands its results over instead of adding them.
+        optimizer.zero_grad(set_to_none=True)
+        self.manual_backward(terms["loss"])
+        optimizer.step()
+        torch.clear_autocast_cache()  # mixed precision keeps weights cast for a whole chunk otherwise
+        self.term_names = list(terms)
+        return torch.stack([term.detach() for term in terms.values()])
+
+    def _replayed_step(self, images: Tensor, noise: Tensor | None) -> Tensor:
+        """The same step without Lightning, whose Python would not be replayed; Lightning is told that it happened."""
+        wrapped = self.optimizers()
+        if self._replayed is None:
+            optimizer = wrapped.optimizer
+
+            def step(images: Tensor, noise: Tensor | None) -> Tensor:
+                torch.clear_autocast_cache()
+                terms = self.loss(images, noise)
+                optimizer.zero_grad(set_to_none=True)
+                terms["loss"].backward()
+                optimizer.step()
+                self.term_names = list(terms)
+                return torch.stack([term.detach() for term in terms.values()])
+
+            self._replayed = ReplayedSteps(step, self.capture)
+        wrapped._on_before_step()
+        values = self._replayed(images, noise)
+        wrapped._on_after_step()  # global_step counts it
+        return values
+
+    def _record(self, first_step: int, values: Tensor) -> None:
         """Adds a chunk's terms, (steps, terms), to the curve and logs the row that ends with it.
 
         Raises:
             NonFiniteLossError: for the first term that is no finite number.
         """
+        names = self.term_names
         rows = values.tolist()  # the one wait for the device in a chunk
         if not torch.isfinite(values).all():
             step, term = (~torch.isfinite(values)).nonzero()[0].tolist()

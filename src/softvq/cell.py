@@ -24,6 +24,7 @@ from softvq.data.module import ImageData
 from softvq.probes.callback import Probes
 from softvq.progress import ProbeProgress, training_progress, wanted
 from softvq.runs import RunFolder, write_json
+from softvq.steps import capture_cuda_graph
 from softvq.tracking.curve import CurveLogger
 from softvq.tracking.tracker import Tolerant, Tracker
 
@@ -129,6 +130,7 @@ def run(config: DictConfig, folder: RunFolder, choices: dict[str, Any]) -> dict[
     _quiet_libraries()
     threads = config.trainer.threads or cores()
     torch.set_num_threads(threads)
+    torch.set_float32_matmul_precision(config.trainer.matmul_precision)
     faults = _Faults()
     data = faults.build(lambda: build_data(config))
     faults.check()
@@ -163,6 +165,8 @@ def run(config: DictConfig, folder: RunFolder, choices: dict[str, Any]) -> dict[
         enable_model_summary=False,
         default_root_dir=folder.path,
     )
+    if replays_steps(config, trainer):
+        model.capture = capture_cuda_graph
     folder.checkpoint.parent.mkdir(parents=True, exist_ok=True)
     resumed = folder.checkpoint if folder.checkpoint.exists() else None
     trainer.fit(model, data, ckpt_path=resumed, weights_only=False)
@@ -208,6 +212,26 @@ def _metrics(
         },
         "time": {"fit_s": checkpoint.fit_s, "steps_per_s": checkpoint.steps_per_s, "probe_s": probe_s},
     }
+
+
+def replays_steps(config: DictConfig, trainer: L.Trainer) -> bool:
+    """Whether training replays a captured CUDA graph: on one GPU, unless `trainer.cuda_graph=false`.
+
+    Raises:
+        ValueError: if it is asked for where it cannot be.
+    """
+    asked = config.trainer.cuda_graph
+    if asked not in (True, False, "auto"):
+        raise ValueError(f"trainer.cuda_graph must be true, false or auto, got {asked!r}")
+    scaled = str(config.trainer.precision).startswith("16-mixed")  # its loss scaling looks at each step from Python
+    possible = trainer.strategy.root_device.type == "cuda" and trainer.world_size == 1 and not scaled
+    if asked is True and not possible:
+        raise ValueError(
+            f"trainer.cuda_graph=true needs one GPU and a precision other than 16-mixed, got "
+            f"{trainer.world_size} x {trainer.strategy.root_device.type} and {config.trainer.precision}; "
+            "leave it at auto"
+        )
+    return bool(asked) and possible
 
 
 def device_name(trainer: L.Trainer) -> str:

@@ -17,7 +17,7 @@ CONF_DIR = Path(__file__).parents[2] / "conf"
 # Overrides that say where or how a run happens, not what it computes: they leave its folder's name alone.
 WHERE_NOT_WHAT = re.compile(
     r"^[+~]*(hydra[./]|logger\b|resume\b|data\.(root|dir|name|verify|eval_batch_size)\b|probes\.(save_latents|tsne_points)\b|"
-    r"trainer\.(accelerator|devices|threads|progress|log_every_n_steps|checkpoint_\w+)\b)"
+    r"trainer\.(accelerator|cuda_graph|devices|threads|progress|log_every_n_steps|checkpoint_\w+)\b)"
 )
 NAMED_IN_FOLDER = re.compile(r"^(experiment|bottleneck|data|seed|experiment_name)=")
 
@@ -60,7 +60,7 @@ def result_settings(config: Mapping[str, Any], data_sha256: str) -> dict[str, An
             **{key: data[key] for key in ("name", "batch_size", "val_fraction", "pixel_offset", "output_activation")},
             "sha256": data_sha256,
         },
-        "trainer": {key: trainer[key] for key in ("max_steps", "precision", "callbacks")},
+        "trainer": {key: trainer[key] for key in ("max_steps", "precision", "matmul_precision", "callbacks")},
         "probes": probes,
     }
 
