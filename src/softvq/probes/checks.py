@@ -9,12 +9,19 @@ def checked_features(features: np.ndarray, name: str) -> np.ndarray:
     if features.ndim != 2 or 0 in features.shape:
         raise ValueError(f"{name} must be an array of shape (N, d) with N, d > 0, got {features.shape}")
     features = np.ascontiguousarray(features, dtype=np.float32)
-    # A sum of squares in float64 is finite exactly if every float32 is, and needs no (N, d) mask.
-    if not np.isfinite(np.einsum("nd,nd->", features, features, dtype=np.float64)):
-        rows = np.flatnonzero(~np.isfinite(features).all(axis=1))
+    # The sum of squares is finite exactly if all of them are, and needs no mask of the size of the codes. Beyond the
+    # limit squared distances would leave the range of float32.
+    squares = float(np.einsum("nd,nd->", features, features, dtype=np.float64))
+    if not squares < 1e36:
+        bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
+        found = (
+            f"NaN or infinity in {len(bad)} of {len(features)} rows, first in row {bad[0]}"
+            if len(bad)
+            else "values beyond 1e15"
+        )
         raise ValueError(
-            f"{name} hold NaN or infinity in {len(rows)} of {len(features)} rows, first in row {rows[0]}: "
-            "the training has diverged; try a lower learning rate or full precision (trainer.precision=32)"
+            f"{name} hold {found}: the training has diverged; "
+            "try a lower learning rate or full precision (trainer.precision=32)"
         )
     return features
 

@@ -1,18 +1,19 @@
 """One linear layer and a softmax on latent codes, scored on the test codes (Wu & Flierl, arXiv:1905.11062)."""
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
+from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
+from softvq.probes.blas import even_blocks
 from softvq.probes.checks import checked_features, checked_labels
 from softvq.probes.progress import Progress
+from softvq.probes.softmax import SoftmaxCrossEntropy
 
-CHUNK_BYTES = 2**21  # codes gathered at a time: fits the cache of a core
+CHUNK_BYTES = 2**21  # codes gathered by one call: more would fall out of the core's cache before they are used
+TILE = 512  # codes whose gradient is taken at a time when all of them are summed
 PROGRESS_STEPS = 500  # steps between two calls of `progress`
 
 
@@ -30,6 +31,8 @@ class SoftmaxClassifier:
     """The released probe: cross-entropy, Adam without decay, raw codes, the weights of the last step.
 
     A layer this small spends its time in the framework, not in the arithmetic; hence the gradient in closed form.
+    Glorot-uniform weights, zero bias. Batches are cut from one permutation of the training codes after another, across
+    their borders, as the released `shuffle().repeat().batch()` did, so every batch is full.
     """
 
     def __init__(
@@ -59,8 +62,8 @@ class SoftmaxClassifier:
         rng = np.random.default_rng(self.seed)
         weight, bias = glorot_uniform(train.shape[1], classes, rng), np.zeros(classes, dtype=np.float32)
         with threadpool_limits(1, user_api="blas"):  # a batch is too small to share, and one thread is one result
-            self.fit(weight, bias, train, y_train, index_stream(len(train), rng), progress)
-        return _scored(weight, bias, train, y_train, test, y_test)
+            self.fit(weight, bias, train, y_train, permutations(len(train), rng), progress)
+            return _scored(weight, bias, train, y_train, test, y_test)
 
     def fit(
         self,
@@ -68,81 +71,67 @@ class SoftmaxClassifier:
         bias: np.ndarray,
         features: np.ndarray,
         labels: np.ndarray,
-        indices: Iterator[np.ndarray],
+        order: Iterator[np.ndarray],
         progress: Progress | None = None,
     ) -> None:
         """Takes `steps` steps of Adam on the mean cross-entropy of a batch, changing weight and bias in place.
 
-        Shapes: weight (classes, d); bias (classes,); features (N, d); labels (N,). `indices` yields pieces of any
-        length of the order in which rows are seen; every `batch_size` of them are a batch.
+        Shapes: weight (classes, d); bias (classes,); features (N, d); labels (N,) integers. `order` yields the rows to
+        see, in pieces of any length; every `batch_size` of them are a batch.
         """
-        (C, d), B = weight.shape, self.batch_size
-        dtype = weight.dtype
-        theta = np.concatenate([weight.ravel(), bias])  # all parameters in one vector: Adam is a few calls, not twice
-        W, b = theta[: C * d].reshape(C, d), theta[C * d :, None]
-        grad, m, v = np.zeros_like(theta), np.zeros_like(theta), np.zeros_like(theta)
-        grad_W, grad_b = grad[: C * d].reshape(C, d), grad[C * d :]
-        P = np.empty((C, B), dtype)  # classes first: each reduction over classes then runs along whole rows
-        row = np.empty((1, B), dtype)
-        columns = np.arange(B)
-        step = 0
-        for X_chunk, y_chunk in self._chunks(features, labels, indices):
-            for X, y in zip(X_chunk.reshape(-1, B, d), y_chunk.reshape(-1, B), strict=True):
-                # P = softmax(W X^T + b), then its distance to the one-hot classes, over B
-                np.matmul(W, X.T, out=P)
-                P += b
-                P -= np.maximum.reduce(P, axis=0, out=row, keepdims=True)
-                np.exp(P, out=P)
-                P /= np.add.reduce(P, axis=0, out=row, keepdims=True)
-                P[y, columns] -= 1
-                P /= B
-                # gradient of the mean cross-entropy
-                np.matmul(P, X, out=grad_W)
-                np.add.reduce(P, axis=1, out=grad_b)
-                # Adam; m and v without their factors (1 - beta), which `rate` and `eps` take back
-                step += 1
-                m *= self.beta_1
-                m += grad
-                v *= self.beta_2
-                np.multiply(grad, grad, out=grad)
-                v += grad
-                scale = np.sqrt((1 - self.beta_2) / (1 - self.beta_2**step))  # sqrt(v) * scale = sqrt(v-hat)
-                rate = self.lr * (1 - self.beta_1) / (1 - self.beta_1**step) / scale
-                np.sqrt(v, out=grad)
-                grad += dtype.type(self.eps / scale)
-                np.divide(m, grad, out=grad)
-                grad *= dtype.type(rate)
-                theta -= grad
-                if progress and (step % PROGRESS_STEPS == 0 or step == self.steps):
-                    progress(step, self.steps)
-        weight[:], bias[:] = W, theta[C * d :]
+        classes, d = weight.shape
+        cross_entropy = SoftmaxCrossEntropy(self.batch_size, d, classes, weight.dtype)
+        # All parameters in one vector: half as many calls for Adam.
+        theta = np.concatenate([weight.ravel(), bias])
+        gradient, m, v = np.zeros_like(theta), np.zeros_like(theta), np.zeros_like(theta)
+        W, b = theta[: weight.size].reshape(classes, d), theta[weight.size :]
+        grad_W, grad_b = gradient[: weight.size].reshape(classes, d), gradient[weight.size :]
+        for step, (X, y) in enumerate(self._batches(features, labels, order), start=1):
+            cross_entropy.gradient(W, b, X, y, grad_W, grad_b)
+            gradient *= 1 / self.batch_size
+            # Adam in place. m and v are kept without their factors (1 - beta); `rate` and `scale` put these back.
+            m *= self.beta_1
+            m += gradient
+            v *= self.beta_2
+            v += np.multiply(gradient, gradient, out=gradient)
+            scale = ((1 - self.beta_2) / (1 - self.beta_2**step)) ** 0.5  # scale * sqrt(v) is Adam's sqrt(v-hat)
+            rate = self.lr * (1 - self.beta_1) / (1 - self.beta_1**step) / scale
+            np.sqrt(v, out=gradient)
+            gradient += self.eps / scale
+            np.divide(m, gradient, out=gradient)
+            gradient *= rate
+            theta -= gradient
+            if progress and (step % PROGRESS_STEPS == 0 or step == self.steps):
+                progress(step, self.steps)
+        weight[:], bias[:] = W, b
 
-    def _chunks(
-        self, features: np.ndarray, labels: np.ndarray, indices: Iterator[np.ndarray]
+    def _batches(
+        self, features: np.ndarray, labels: np.ndarray, order: Iterator[np.ndarray]
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Whole batches of rows in the order of `indices`, some at a time, in a buffer that is used again."""
-        B, left = self.batch_size, self.steps
-        batches = max(1, CHUNK_BYTES // (features[0].nbytes * B))
-        X = np.empty((batches * B, features.shape[1]), features.dtype)
+        """The batches of all steps, gathered several at a time into one buffer that is used again."""
+        B, d = self.batch_size, features.shape[1]
+        X = np.empty((max(1, CHUNK_BYTES // (B * d * features.itemsize)), B, d), features.dtype)
         waiting = np.empty(0, np.int64)
-        while left:
-            n = min(batches, left) * B
-            while len(waiting) < n:
-                waiting = np.concatenate([waiting, next(indices)])
-            index, waiting = waiting[:n], waiting[n:]
-            # one call for many batches; "clip" as the default mode would copy once more
-            np.take(features, index, axis=0, out=X[:n], mode="clip")
-            yield X[:n], labels[index]
-            left -= n // B
+        for start in range(0, self.steps, len(X)):
+            chunk = X[: self.steps - start]
+            while len(waiting) < len(chunk) * B:
+                waiting = np.concatenate([waiting, next(order)])
+            index, waiting = waiting[: len(chunk) * B].reshape(-1, B), waiting[len(chunk) * B :]
+            np.take(features, index, axis=0, out=chunk, mode="clip")  # the default mode would copy once more
+            yield from zip(chunk, labels[index], strict=True)
 
 
 class LogisticRegressionProbe:
     """Multinomial logistic regression fitted by L-BFGS on standardised codes: the quick stand-in for the paper's probe.
 
-    Codes are standardised by the training codes' mean and deviation, so that one C fits every bottleneck's scale.
+    Minimises the mean cross-entropy + |W|^2 / (2 C N), scikit-learn's objective, with its solver's settings, but by
+    a gradient that needs a fraction of its time. Codes are standardised by the training codes' mean and deviation, so
+    that one C fits every bottleneck's scale. There is no randomness in it, hence no seed.
     """
 
     def __init__(self, C: float, tol: float, max_iter: int) -> None:
+        if C <= 0:
+            raise ValueError(f"probes.classification.C must be positive, got {C}")
         self.C, self.tol, self.max_iter = C, tol, max_iter
 
     def __call__(
@@ -156,23 +145,63 @@ class LogisticRegressionProbe:
     ) -> Classification:
         """Trains on the training codes and scores on the test codes; shapes and errors as for SoftmaxClassifier."""
         train, y_train, test, y_test = _checked(train_features, train_labels, test_features, test_labels, classes)
-        mean, std = train.mean(axis=0), train.std(axis=0)
-        std[std == 0] = 1  # a constant code stays 0
-        model = LogisticRegression(C=self.C, tol=self.tol, max_iter=self.max_iter)
-        with warnings.catch_warnings():
-            # The step budget is part of the protocol: stopping at it is no error.
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            model.fit((train - mean) / std, y_train)
+        with threadpool_limits(1, user_api="blas"):
+            mean, std = train.mean(axis=0, dtype=np.float64), train.std(axis=0, dtype=np.float64)
+            std[std == 0] = 1  # a constant code stays 0
+            standardised = train - mean.astype(np.float32)
+            standardised /= std.astype(np.float32)
+            W, b = self.fit(standardised, y_train, classes, progress)
+            W /= std
+            b -= W @ mean
+            return _scored(W.astype(np.float32), b.astype(np.float32), train, y_train, test, y_test)
+
+    def fit(
+        self, features: np.ndarray, labels: np.ndarray, classes: int, progress: Progress | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The weight (classes, d) and bias (classes,) in float64 after at most `max_iter` iterations, from zero.
+
+        Stopping at `max_iter` is no error: the iterations are part of the protocol.
+        """
+        n, d = features.shape
+        tiles = even_blocks(n, TILE)
+        cross_entropy = {
+            rows: SoftmaxCrossEntropy(rows, d, classes, features.dtype)
+            for rows in {tile.stop - tile.start for tile in tiles}
+        }
+        grad_W, grad_b = np.empty((classes, d), features.dtype), np.empty(classes, features.dtype)
+
+        def objective(theta: np.ndarray) -> tuple[float, np.ndarray]:
+            W = theta[: classes * d].reshape(classes, d)
+            W_, b_ = W.astype(features.dtype), theta[classes * d :].astype(features.dtype)
+            loss, gradient = (W * W).sum() / (2 * self.C), np.zeros_like(theta)
+            gradient[: classes * d] = W.ravel() / self.C
+            for tile in tiles:
+                X, y = features[tile], labels[tile]
+                loss += cross_entropy[len(X)].loss_and_gradient(W_, b_, X, y, grad_W, grad_b)
+                gradient[: classes * d] += grad_W.ravel()
+                gradient[classes * d :] += grad_b
+            return loss / n, gradient / n
+
+        done = 0
+
+        def report(_: np.ndarray) -> None:
+            nonlocal done
+            done += 1
+            if progress and done < self.max_iter:
+                progress(done, self.max_iter)
+
+        theta = minimize(
+            objective,
+            np.zeros(classes * (d + 1)),
+            method="L-BFGS-B",
+            jac=True,
+            callback=report,
+            # ftol as in scikit-learn: one gtol decides
+            options={"maxiter": self.max_iter, "gtol": self.tol, "ftol": 64 * np.finfo(np.float64).eps},
+        ).x
         if progress:
-            progress(1, 1)
-        # Undo the standardisation; a class that the training codes lack can never win.
-        weight, bias = np.zeros((classes, train.shape[1]), np.float32), np.full(classes, -np.inf, np.float32)
-        coef, intercept = model.coef_, model.intercept_
-        if len(model.classes_) == 2:  # scikit-learn keeps one row for two classes
-            coef, intercept = np.concatenate([-coef, coef]) / 2, np.concatenate([-intercept, intercept]) / 2
-        weight[model.classes_] = coef / std
-        bias[model.classes_] = intercept - coef @ (mean / std)
-        return _scored(weight, bias, train, y_train, test, y_test)
+            progress(self.max_iter, self.max_iter)
+        return theta[: classes * d].reshape(classes, d), theta[classes * d :]
 
 
 def glorot_uniform(d: int, classes: int, rng: np.random.Generator) -> np.ndarray:
@@ -181,8 +210,8 @@ def glorot_uniform(d: int, classes: int, rng: np.random.Generator) -> np.ndarray
     return rng.uniform(-limit, limit, (classes, d)).astype(np.float32)
 
 
-def index_stream(n: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Permutations of 0 .. n - 1 without end, one an epoch; batches are cut across their borders, so all are full."""
+def permutations(n: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Permutations of 0 .. n - 1 without end, one an epoch."""
     while True:
         yield rng.permutation(n)
 
