@@ -3,7 +3,7 @@
 import hydra
 from omegaconf import DictConfig
 
-import softvq.config  # registers the resolvers that conf/ uses
+from softvq import cli
 from softvq.runs import Outcome
 
 
@@ -16,4 +16,4 @@ def main(config: DictConfig) -> Outcome:
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(main)

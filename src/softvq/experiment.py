@@ -16,6 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from softvq.cli import missing_values
 from softvq.config import CONF_DIR, compose, config_hash, differences, result_settings
 from softvq.console import screen
 from softvq.data.arrays import DatasetInfo, prepare, prepared_info
@@ -88,8 +89,10 @@ def read_cell(config: DictConfig, hydra: DictConfig, folder: str | Path, launche
 
     Raises:
         DataError: if the headers cannot be read.
-        ValueError: for a word that `resume` does not know.
+        ValueError: for a value that is missing, or a word that `resume` does not know.
     """
+    if missing := missing_values(config):
+        raise ValueError("\n  ".join(missing))
     choices = dict(hydra.runtime.choices)
     if config.resume not in ("auto", "never"):
         raise ValueError(f"resume must be auto or never, got {config.resume!r}")
