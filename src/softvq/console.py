@@ -101,4 +101,11 @@ class _Warnings(logging.Handler):
         self.shown_on.print_warning(f"{record.name}: {record.getMessage()}")
 
 
+def duration(seconds: float) -> str:
+    """`0:05`, `12:30` or `3:05:00`."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
 screen = Screen()

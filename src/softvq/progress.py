@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.table import Column
 from rich.text import Text
 
-from softvq.console import screen
+from softvq.console import duration, screen
 from softvq.probes.progress import Progress as Report
 
 PATIENCE_S = 2.0  # before a probe shows a bar
@@ -33,13 +33,6 @@ def wanted(progress: bool | str) -> bool:
 def on_terminal() -> bool:
     """Whether bars have a terminal for themselves, which the workers of a parallel sweep do not have."""
     return sys.stdout.isatty() and multiprocessing.current_process().name == "MainProcess"
-
-
-def duration(seconds: float) -> str:
-    """`0:05`, `12:30` or `3:05:00`."""
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
 class Pace:

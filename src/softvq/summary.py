@@ -3,8 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+from rich import box
+from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
+from softvq.console import duration
 from softvq.published import PROBE_METRICS, published
 
 LABELS = {
@@ -12,6 +16,7 @@ LABELS = {
     "clustering_nmi": "clustering NMI",
     "classification_accuracy": "classification accuracy",
 }
+PAPER_PROTOCOL = ("paper", "z_e")  # name and tap
 
 
 def percent(value: float | None) -> str:
@@ -19,25 +24,45 @@ def percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.2f}"
 
 
-def result_table(metrics: Mapping[str, Any]) -> Table:
-    """One run beside the paper's numbers for the same cell."""
+def result_table(metrics: Mapping[str, Any]) -> Group:
+    """The content of a `metrics.json`, or of an evaluation, beside the paper's numbers for the same cell."""
     paper = published(metrics["data"], metrics["bottleneck"])
-    table = Table(
-        title=f"{metrics['bottleneck']} on {metrics['data']}, seed {metrics['seed']}, {metrics['steps']} steps, "
-        f"probes={metrics['protocol']['name']}"
-    )
-    for column in ("", "this run", "paper", "difference"):
-        table.add_column(column, justify="left" if not column else "right")
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("")
+    for column in ("this run", "paper", "difference") if paper else ("this run",):
+        table.add_column(column, justify="right", no_wrap=True)
     for name in PROBE_METRICS:
         ours, theirs = metrics["probes"][name], paper.get(name)
-        table.add_row(
-            f"{LABELS[name]} (%)",
-            percent(ours),
-            percent(theirs),
-            "-" if theirs is None else f"{100 * (ours - theirs):+.2f}",
-        )
-    if metrics["reconstruction"]:
-        table.add_row("normalized test MSE", f"{metrics['reconstruction']['test_normalized_mse']:.4f}", "-", "-")
+        beside = [percent(theirs), "-" if theirs is None else f"{100 * (ours - theirs):+.2f}"] if paper else []
+        table.add_row(f"{LABELS[name]} (%)", percent(ours), *beside)
+    table.add_section()
+    for label, value in _without_published(metrics).items():
+        table.add_row(label, value)
+    title = Text(f"{metrics['bottleneck']} on {metrics['data']}, seed {metrics['seed']}", style="bold")
+    return Group(title, table, *map(Text, _remarks(metrics, bool(paper))))
+
+
+def _without_published(metrics: Mapping[str, Any]) -> dict[str, str]:
+    """What the paper prints no numbers of."""
+    mse = (metrics["reconstruction"] or {}).get("test_normalized_mse")
+    rows = {} if mse is None else {"MSE / pixel variance": f"{mse:.4f}"}
     for name, value in metrics["diagnostics"].items():
-        table.add_row(name.replace("_", " "), f"{value:.1f}" if isinstance(value, float) else str(value), "-", "-")
-    return table
+        rows[name.replace("_", " ")] = f"{value:.1f}" if isinstance(value, float) else str(value)
+    return rows
+
+
+def _remarks(metrics: Mapping[str, Any], compared: bool) -> list[str]:
+    """How long what took, and what to know before comparing with the paper."""
+    protocol, took = metrics["protocol"], metrics.get("time") or {}
+    steps = f"{metrics['steps']} steps"
+    if metrics["steps"] and took.get("fit_s"):
+        rate = f", {took['steps_per_s']:.0f} steps/s" if took.get("steps_per_s") else ""
+        steps += f" in {duration(took['fit_s'])}{rate}"
+    probes = f"probes={protocol['name']}" + (f", probes.tap={protocol['tap']}" if protocol["tap"] != "z_e" else "")
+    probes += f" in {duration(took['probe_s'])}" if took.get("probe_s") else ""
+    lines = [f"{steps}; {probes}"]
+    if not compared:
+        lines.append(f"the paper has no numbers for {metrics['bottleneck']} on {metrics['data']}")
+    elif (protocol["name"], protocol["tap"]) != PAPER_PROTOCOL:
+        lines.append("the paper's numbers are of another protocol: probes=paper")
+    return lines
