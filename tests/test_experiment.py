@@ -248,3 +248,21 @@ def test_a_finished_run_can_be_probed_again_at_another_tap(tmp_path: Path) -> No
     assert (tmp_path / "evaluations" / "fast-z_q-digits.json").exists()
     with pytest.raises(ValueError, match="probes.tap is 'nothing'"):
         evaluate("probes.tap=nothing")
+
+
+@pytest.mark.slow
+def test_two_devices_train_as_one_does(tmp_path: Path) -> None:
+    overrides = ("data=digits", "bottleneck=soft_vq", "trainer.max_steps=20", *SMALL_MLP)
+    one = run(tmp_path / "one", *overrides)
+    command = [sys.executable, str(ROOT / "train.py"), *QUICK, *overrides, "trainer.devices=2"]
+    done = subprocess.run([*command, f"hydra.run.dir={tmp_path / 'two'}"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    two = json.loads((tmp_path / "two" / "metrics.json").read_text())
+    assert two["provenance"]["devices"] == 2
+    assert two["reconstruction"]["test_mse"] == pytest.approx(one["reconstruction"]["test_mse"], rel=1e-5)
+
+    def losses(folder: str) -> list[float]:
+        with (tmp_path / folder / "metrics.csv").open() as file:
+            return [float(row["train/loss"]) for row in csv.DictReader(file)]
+
+    assert losses("two") == pytest.approx(losses("one"), rel=1e-5)

@@ -167,6 +167,7 @@ class Autoencoder(L.LightningModule):
             NonFiniteLossError: for the first term that is no finite number.
         """
         names = self.term_names
+        values = self.trainer.strategy.reduce(values, reduce_op="mean")  # over devices, whose shares are alike in size
         rows = values.tolist()  # the one wait for the device in a chunk
         if not torch.isfinite(values).all():
             step, term = (~torch.isfinite(values)).nonzero()[0].tolist()

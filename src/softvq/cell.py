@@ -146,7 +146,8 @@ def run(config: DictConfig, folder: RunFolder, choices: dict[str, Any]) -> dict[
     )
     callbacks: list[L.Callback] = [instantiate(callback) for callback in config.trainer.callbacks.values()]
     label = f"{choices['bottleneck']} on {config.data.name}, seed {config.seed}"
-    callbacks += training_progress(config.trainer.progress, label)
+    if not rank_zero_only.rank:
+        callbacks += training_progress(config.trainer.progress, label)
     trackers = build_trackers(config, folder)
     trainer = L.Trainer(
         max_steps=config.trainer.max_steps,
@@ -171,7 +172,7 @@ def run(config: DictConfig, folder: RunFolder, choices: dict[str, Any]) -> dict[
     resumed = folder.checkpoint if folder.checkpoint.exists() else None
     trainer.fit(model, data, ckpt_path=resumed, weights_only=False)
     metrics = _metrics(config, choices, data, trainer, checkpoint, probes, threads)
-    if trackers:
+    if not rank_zero_only.rank:
         write_json(folder.metrics, metrics)
     for tracker in trackers:
         tracker.finish(metrics, folder)
