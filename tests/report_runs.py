@@ -6,17 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from PIL import Image
 
 from softvq.config import CONF_DIR, config_hash, result_settings
 from softvq.published import published
-from softvq.runs import write_json, write_text
+from softvq.runs import read_json, write_json, write_text
 
 SHA = "a8d9b48c8d832f8366a6659d1631af1a8352ebd50836cad7cc8801cae14efca1"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 MODELS = ("raw", "untrained", "identity", "vae", "beta_vae", "info_dropout", "vq", "soft_vq")
+HOSTILE = r"a|b & 50% of $x_1^2$ {#1} ~ \input{/etc/passwd} `code` <script>alert(1)</script> \"\"\n| new"
 
 
 @cache
@@ -101,3 +103,18 @@ def write_table(root: Path, data: str, seeds: Sequence[int], models: Sequence[st
             mse = 0.2 + 0.05 * MODELS.index(bottleneck) + 0.001 * seed
             folder = root / settings.get("experiment", "table_1") / data / bottleneck / f"seed-{seed}"
             write_run(folder, data, bottleneck, seed, values, mse, **settings)
+
+
+def write_hostile(root: Path) -> None:
+    """Runs whose names and messages are made to break out of every format."""
+    folder = root / "javascript:alert(1)" / "a|b&c_d%$#{}~^`<i>"
+    write_run(folder, overrides=("probes=fast",), more={"diagnostics": {HOSTILE: HOSTILE}})
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    config["choices"]["data"] = HOSTILE
+    write_text(folder / "config.yaml", yaml.safe_dump(config))
+    metrics = read_json(folder / "metrics.json")
+    metrics["provenance"] |= {"commit": HOSTILE, "device": HOSTILE}
+    metrics["provenance"]["data"]["sha256"] = HOSTILE
+    write_json(folder / "metrics.json", {**metrics, "data": HOSTILE, "bottleneck": HOSTILE + "\ud800"})
+    picture(folder / "figures" / '"><img src=x onerror=alert(1)>.png')
+    write_json(root / "failed" / "failure.json", {"error": HOSTILE, "message": "</script>" + HOSTILE})

@@ -22,8 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     out = options.out or options.logs[0] / "report"
     try:
         collection = collect(options.logs)
-        with Defaults(options.conf) as defaults:
-            content = build(collection, defaults, options.fidelity or (), options.band)
+        content = build(collection, Defaults(options.conf), options.fidelity or (), options.band)
     except FileNotFoundError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

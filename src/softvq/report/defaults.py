@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-import softvq.config
-from softvq.config import RESULT_KEYS, result_settings
+from softvq.config import RESULT_KEYS, register_resolvers, result_settings
 from softvq.report.collect import Run
 
 NAME = re.compile(r"[\w.-]+")
@@ -35,7 +33,7 @@ class Departures:
 
 
 class Defaults:
-    """Composes default configurations from the folder `conf`; a context, for Hydra's state.
+    """Composes default configurations from the folder `conf`.
 
     Raises:
         FileNotFoundError: if the folder holds no train.yaml.
@@ -46,15 +44,6 @@ class Defaults:
             raise FileNotFoundError(f"there is no train.yaml in {conf}; name the configuration's folder with --conf")
         self.conf = conf.resolve()
         self._composed: dict[tuple[str, ...], DictConfig] = {}
-        self._stack = ExitStack()
-
-    def __enter__(self) -> "Defaults":
-        softvq.config.register_resolvers()
-        self._stack.enter_context(initialize_config_dir(str(self.conf), version_base="1.3"))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
 
     def departures(self, run: Run) -> Departures:
         """What sets a run apart from the default of its choices."""
@@ -83,7 +72,9 @@ class Defaults:
 
     def _compose(self, *overrides: str) -> DictConfig:
         if overrides not in self._composed:
-            self._composed[overrides] = compose("train", overrides=list(overrides), return_hydra_config=True)
+            register_resolvers()
+            with initialize_config_dir(str(self.conf), version_base="1.3"):
+                self._composed[overrides] = compose("train", overrides=list(overrides), return_hydra_config=True)
         return self._composed[overrides]
 
 

@@ -10,12 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from PIL import Image
-from threadpoolctl import threadpool_limits
 
-from softvq.figures import CLASS_COLOURS, tsne
 from softvq.report.collect import Run
 from softvq.report.layout import data_name
 from softvq.report.pictures import embedded, from_image
@@ -78,14 +74,20 @@ def _embedding(latents: Path, cache: Path) -> tuple[np.ndarray, np.ndarray] | No
     shown = np.sort(np.random.default_rng(SEED).permutation(len(codes))[:POINTS])  # the points that tsne takes
     kept = cache / f"tsne-{hashlib.sha256(codes[shown].tobytes()).hexdigest()[:16]}"
     if not kept.with_suffix(".npy").exists():
-        with threadpool_limits(1):  # the same points on every machine, and no waiting for busy cores
-            points = tsne(codes, labels, kept.with_suffix(".png"), SEED, POINTS, "t-SNE of z_e, test set")
+        from softvq.figures import tsne
+
+        points = tsne(codes, labels, kept.with_suffix(".png"), SEED, POINTS, "t-SNE of z_e, test set")
         np.save(kept.with_suffix(".npy"), points)
     return np.load(kept.with_suffix(".npy")), labels[shown]
 
 
 def _draw(titles: Sequence[str], embeddings: Sequence[tuple[np.ndarray, np.ndarray]]) -> Image.Image:
-    """Panels in rows of three with one legend."""
+    """Panels in rows of three with one legend, in the colours of the runs' own figures."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    from softvq.figures import COLOURS, MARKERS
+
     columns = min(3, len(titles))
     rows = math.ceil(len(titles) / columns)
     figure = Figure(figsize=(3.2 * columns, 3.1 * rows + 0.5), layout="constrained")
@@ -93,8 +95,9 @@ def _draw(titles: Sequence[str], embeddings: Sequence[tuple[np.ndarray, np.ndarr
     classes = np.unique(np.concatenate([labels for _, labels in embeddings]))
     for axis, title, (points, labels) in zip(axes, titles, embeddings, strict=False):
         for number, name in enumerate(classes):
-            colour = CLASS_COLOURS[number % len(CLASS_COLOURS)]
-            axis.scatter(*points[labels == name].T, s=4, color=colour, label=str(name), linewidths=0)
+            colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number // len(COLOURS) % len(MARKERS)]
+            own = points[labels == name]
+            axis.scatter(*own.T, s=4, color=colour, marker=marker, label=str(name), linewidths=0, alpha=0.8)
         axis.set(xticks=[], yticks=[])
         axis.set_title(title, fontsize=10)
     for axis in axes[len(titles) :]:
