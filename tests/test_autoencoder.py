@@ -1,5 +1,6 @@
 """The Lightning module: its loss beside NumPy, its chunks of steps beside a plain loop, its noise and its seed."""
 
+import itertools
 import math
 from types import SimpleNamespace
 
@@ -344,12 +345,19 @@ def test_the_term_that_spoils_the_loss_is_named(monkeypatch, configure, build):
     assert error.term == "reconstruction_loss"
 
 
-def test_the_first_bad_step_of_a_chunk_is_named(build):
-    model = build("soft_vq")
-    values = torch.ones(4, 3)
-    values[2, 1] = math.inf
-    values[3] = math.nan
-    with pytest.raises(NonFiniteLossError, match=r"^b is inf at step 13;") as caught:
-        model._record(10, ["a", "b", "c"], values)
-    assert (caught.value.step, caught.value.term) == (13, "b")
-    assert model.curve == {}
+def test_the_first_bad_step_inside_a_chunk_is_named_with_its_term(monkeypatch, configure, build):
+    monkeypatch.setattr(module, "CHUNK_SECONDS", 1e9)
+    model, calls = build("soft_vq"), itertools.count(1)
+    loss = model.loss
+
+    def overflowing(images, noise):
+        terms = loss(images, noise)
+        if next(calls) >= 13:  # the 6th of the chunk of 8 steps that begins after 7
+            terms["codebook_loss"] = terms["codebook_loss"] * math.inf
+        return terms
+
+    monkeypatch.setattr(model, "loss", overflowing)
+    with pytest.raises(NonFiniteLossError, match=r"^codebook_loss is inf at step 13;") as caught:
+        fit(model, configure("soft_vq", "trainer.max_steps=30"))
+    assert (caught.value.step, caught.value.term) == (13, "codebook_loss")
+    assert next(calls) == 16  # the chunk ran to its end at 15
