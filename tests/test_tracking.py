@@ -61,22 +61,25 @@ def run(folder: Path, *overrides: str) -> dict[str, Any]:
     return json.loads(RunFolder(folder).metrics.read_text())
 
 
-def run_interrupted(folder: Path, *overrides: str) -> dict[str, Any]:
-    """A session that ends between two checkpoints, rows already logged behind the last one, and a second one."""
-    original, seen = ResumeCheckpoint.on_train_batch_end, []
+def run_killed(folder: Path, *overrides: str, after: int = 0, saved: int = 40) -> None:
+    """A session that ends once `after` steps are trained; checkpoints up to step `saved`."""
+    save = ResumeCheckpoint.on_train_batch_end
 
-    def stop_late(self: ResumeCheckpoint, trainer: Any, *args: Any) -> None:
-        if trainer.global_step <= 15:
-            original(self, trainer, *args)
-        if trainer.global_step >= 25:
-            seen.append(trainer.global_step)
+    def stop(self: ResumeCheckpoint, trainer: Any, *args: Any) -> None:
+        if trainer.global_step <= saved:
+            save(self, trainer, *args)
+        if trainer.global_step >= after:
             raise KilledError
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ResumeCheckpoint, "on_train_batch_end", stop_late)
+        patch.setattr(ResumeCheckpoint, "on_train_batch_end", stop)
         with pytest.raises(KilledError):
             run(folder, *overrides)
-    assert seen
+
+
+def run_interrupted(folder: Path, *overrides: str) -> dict[str, Any]:
+    """A session that ends with rows logged behind its last checkpoint, and a second one to the end."""
+    run_killed(folder, *overrides, after=25, saved=15)
     assert [row["step"] for row in read_curve(folder / "metrics.csv")] == STEPS[:5]
     return run(folder, *overrides)
 
@@ -249,9 +252,7 @@ class TestOffline:
         assert offline_run(tmp_path).name == first.name
 
     def test_a_session_that_fails_leaves_no_half_run(self, tmp_path: Path) -> None:
-        with pytest.raises(KilledError), pytest.MonkeyPatch.context() as patch:
-            patch.setattr(ResumeCheckpoint, "on_train_batch_end", raise_killed)
-            run(tmp_path, "logger=wandb")
+        run_killed(tmp_path, "logger=wandb")
         assert not (tmp_path / "wandb").exists()
 
     def test_a_server_out_of_reach_means_offline_within_seconds(
@@ -290,10 +291,6 @@ class TestOffline:
         assert tracker(finished, "softvq", None, []) is None
 
 
-def raise_killed(*args: Any) -> None:
-    raise KilledError
-
-
 @pytest.fixture
 def server(no_login: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """A W&B server with a login."""
@@ -324,10 +321,7 @@ class TestOnline:
         self, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("WANDB_MODE", "offline")
-        with pytest.raises(KilledError), pytest.MonkeyPatch.context() as patch:
-            patch.setattr(OfflineTracker, "log_metrics", raise_killed_late)
-            patch.setattr(Tolerant, "_attempt", lambda self, action: action())
-            run(tmp_path, "logger=wandb")
+        run_killed(tmp_path, "logger=wandb", after=15)
         monkeypatch.delenv("WANDB_MODE")
         wandb.teardown()
         run(tmp_path, "logger=wandb")
@@ -345,9 +339,7 @@ class TestOnline:
         assert "permission denied" in capsys.readouterr().out
 
     def test_a_run_that_fails_is_marked_so(self, server: Server, tmp_path: Path) -> None:
-        with pytest.raises(KilledError), pytest.MonkeyPatch.context() as patch:
-            patch.setattr(ResumeCheckpoint, "on_train_batch_end", raise_killed)
-            run(tmp_path, "logger=wandb")
+        run_killed(tmp_path, "logger=wandb")
         assert wandb.run is None
         assert server.finished
 
@@ -355,11 +347,6 @@ class TestOnline:
         online = tracker(finished, "softvq", "somebody", ["x"])
         assert isinstance(online, OnlineTracker)
         online.finalize("failed")
-
-
-def raise_killed_late(self: OfflineTracker, metrics: dict[str, float], step: int) -> None:
-    if step >= 15:
-        raise KilledError
 
 
 def test_sessions_of_a_run_share_an_id_and_other_runs_have_others(tmp_path: Path) -> None:
