@@ -178,7 +178,7 @@ def _grid(setting: Setting, candidates: Mapping[tuple[str, str], list[tuple[Depa
     Of several defaults (of different ages or data) the one on verified data that knows most of today's settings counts.
     """
     grid = Grid(setting)
-    for data in {*(PAPER_DATA if main else ()), *(data for data, _ in candidates)}:
+    for data in sorted({*(PAPER_DATA if main else ()), *(data for data, _ in candidates)}):
         for bottleneck in ROWS:
             grid.cells[data, bottleneck] = Cell(data, bottleneck, setting)
     for key, members in candidates.items():

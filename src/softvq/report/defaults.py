@@ -11,7 +11,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from softvq.config import RESULT_KEYS, register_resolvers, result_settings
+from softvq.config import register_resolvers, result_settings
 from softvq.report.collect import Run
 
 NAME = re.compile(r"[\w.-]+")
@@ -105,11 +105,13 @@ def _compare(default: DictConfig, run: Run) -> tuple[list[tuple[str, str, str]],
 
 def _settings(config: DictConfig) -> dict[str, Any]:
     """What decides the result, the data's identity and the seed left out."""
+    plain: dict[str, Any] = {
+        key: OmegaConf.to_container(config[key], resolve=True) if OmegaConf.is_config(config[key]) else config[key]
+        for key in map(str, config)
+        if key not in ("hydra", "data")
+    }
     data = config.data
     known = [key for key in data if not OmegaConf.is_missing(data, key) and key not in ("source", "module")]
-    groups = ("bottleneck", "network", "reconstruction", "optimizer", "trainer", "probes")
-    plain: dict[str, Any] = {key: OmegaConf.to_container(config[key], resolve=True) for key in groups}
-    plain |= {key: config[key] for key in RESULT_KEYS if key not in plain}
     plain["data"] = {key: data[key] for key in known}
     settings = result_settings(plain, "")
     del settings["seed"]

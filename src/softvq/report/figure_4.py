@@ -77,7 +77,9 @@ def _embedding(latents: Path, cache: Path) -> tuple[np.ndarray, np.ndarray] | No
         from softvq.figures import tsne
 
         points = tsne(codes, labels, kept.with_suffix(".png"), SEED, POINTS, "t-SNE of z_e, test set")
-        np.save(kept.with_suffix(".npy"), points)
+        with kept.with_suffix(".part").open("wb") as file:
+            np.save(file, points)
+        kept.with_suffix(".part").replace(kept.with_suffix(".npy"))
     return np.load(kept.with_suffix(".npy")), labels[shown]
 
 

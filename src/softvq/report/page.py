@@ -96,7 +96,7 @@ def _with_pictures(
                 total += 1
                 if total <= MOST_PICTURES:
                     pictures.append(_picture(run, path, embedded(path)))
-        found.append((grid, pictures))
+        found.append((grid, sorted(pictures, key=lambda picture: picture["kind"])))  # models side by side
     return found, max(0, total - MOST_PICTURES)
 
 
@@ -105,6 +105,7 @@ def _picture(run: Run, path: Path, picture: Picture | None) -> dict[str, Any]:
     title = f"{row_name(run.bottleneck)} on {data_name(run.data)}, seed {run.seed}"
     return {
         "order": data_order(run.data),
+        "kind": list(KINDS).index(path.stem) if path.stem in KINDS else len(KINDS),
         "data": run.data,
         "picture": picture,
         "title": title,
