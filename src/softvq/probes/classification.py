@@ -7,6 +7,7 @@ import numpy as np
 from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
+from softvq.checks import at_least
 from softvq.probes.blas import even_blocks
 from softvq.probes.checks import checked_features, checked_labels
 from softvq.probes.progress import Progress
@@ -38,9 +39,8 @@ class SoftmaxClassifier:
     def __init__(
         self, lr: float, beta_1: float, beta_2: float, eps: float, batch_size: int, steps: int, seed: int
     ) -> None:
-        for name, value in (("batch_size", batch_size), ("steps", steps)):
-            if value < 1:
-                raise ValueError(f"probes.classification.{name} must be at least 1, got {value}")
+        at_least("probes.classification.batch_size", batch_size, 1)
+        at_least("probes.classification.steps", steps, 1)
         self.lr, self.beta_1, self.beta_2, self.eps = lr, beta_1, beta_2, eps
         self.batch_size, self.steps, self.seed = batch_size, steps, seed
 
@@ -132,6 +132,7 @@ class LogisticRegressionProbe:
     def __init__(self, C: float, tol: float, max_iter: int) -> None:
         if C <= 0:
             raise ValueError(f"probes.classification.C must be positive, got {C}")
+        at_least("probes.classification.max_iter", max_iter, 1)
         self.C, self.tol, self.max_iter = C, tol, max_iter
 
     def __call__(

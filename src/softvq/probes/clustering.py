@@ -9,6 +9,7 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import normalized_mutual_info_score
 from threadpoolctl import threadpool_limits
 
+from softvq.checks import at_least
 from softvq.probes.blas import even_blocks
 from softvq.probes.checks import checked_features, checked_labels
 from softvq.probes.kmeans import kmeans
@@ -33,9 +34,9 @@ class KMeansProbe:
     """
 
     def __init__(self, n_init: int, max_iter: int, tol: float, seed: int) -> None:
-        for name, value in (("n_init", n_init), ("max_iter", max_iter)):
-            if value < 1:
-                raise ValueError(f"probes.clustering.{name} must be at least 1, got {value}")
+        at_least("probes.clustering.n_init", n_init, 1)
+        at_least("probes.clustering.max_iter", max_iter, 1)
+        at_least("probes.clustering.tol", tol, 0)
         self.n_init, self.max_iter, self.tol, self.seed = n_init, max_iter, tol, seed
 
     def __call__(
