@@ -3,7 +3,7 @@
 import hydra
 from omegaconf import DictConfig
 
-import softvq.config  # registers the resolvers that conf/ uses
+from softvq import cli
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="evaluate")
@@ -11,8 +11,9 @@ def main(config: DictConfig) -> None:
     """Evaluates one run."""
     from softvq.evaluation import evaluate_run
 
-    evaluate_run(config)
+    with cli.plain_errors():
+        evaluate_run(config)
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(main)

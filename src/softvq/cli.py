@@ -3,7 +3,8 @@
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from softvq.config import CONF_DIR, compose, leaf_keys, nearest
 from softvq.console import screen
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
+SHOW_ALL = os.environ.get(FULL_ERROR) == "1"
 INTERRUPTED = 130  # as shells have it: 128 + SIGINT
 FOUND_LATER = {"network.d"}  # once the headers of one's own data are read
 NOT_CHOICES = {"base"}  # what the files of a group share
@@ -147,17 +149,28 @@ def _unknown(key: str, config: Mapping[str, Any]) -> str:
     return f"key {key}{close or '; `python train.py --help` shows the groups, `--cfg job` all keys'}"
 
 
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """What a setting or a file lacks is said in the words of the error alone, and ends the program with status 1."""
+    try:
+        yield
+    except (ValueError, FileNotFoundError) as error:
+        if SHOW_ALL:
+            raise
+        screen.print_error(str(error))
+        raise SystemExit(1) from None
+
+
 def run(main: Callable[[], Any]) -> None:
     """Calls a Hydra program's main function; what a person mistyped becomes messages instead of a traceback.
 
     HYDRA_FULL_ERROR=1 brings the traceback back. Ctrl-C ends with status 130.
     """
-    show_all = os.environ.get(FULL_ERROR) == "1"
     os.environ[FULL_ERROR] = "1"  # Hydra hands its exceptions on
     try:
         main()
     except (HydraException, OmegaConfBaseException) as error:
-        if show_all:
+        if SHOW_ALL:
             raise
         _print_faults(error)
         sys.exit(1)

@@ -40,12 +40,12 @@ class Pace:
 
     Args:
         done: where it starts.
-        clock: seconds.
+        clock: seconds; None for the machine's.
     """
 
-    def __init__(self, done: int, clock: Callable[[], float] = time.perf_counter) -> None:
-        self.clock = clock
-        self._seen = deque([(clock(), done)])
+    def __init__(self, done: int, clock: Callable[[], float] | None = None) -> None:
+        self.clock = clock or time.perf_counter
+        self._seen = deque([(self.clock(), done)])
 
     def at(self, done: int) -> None:
         """Notes how far it is."""
