@@ -30,10 +30,10 @@ demo: setup ## soft VQ, the plain autoencoder and the raw pixels on small digits
 	$(BIN)/python train.py -m experiment=demo
 
 test: setup ## the test suite without the slow tests
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -n auto -m "not slow"
 
 test-all: setup ## every test, the slow ones too
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto
 
 lint: setup ## style and types
 	$(BIN)/ruff check .
