@@ -2,14 +2,19 @@
 
 import json
 import os
+import re
+import runpy
 import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+import lightning as L
 
 ROOT = Path(__file__).parents[1]
 PATIENCE_S = 300  # for what takes seconds on a machine with nothing else to do
@@ -42,6 +47,22 @@ def sweep(folder: Path, *overrides: str, cwd: Path = ROOT, **environment: str) -
         text=True,
         timeout=PATIENCE_S,
     )
+
+
+def sweep_here(folder: Path, *overrides: str) -> int:
+    """The same in this process, which has loaded all that a sweep loads; the exit code."""
+    argv, interrupt = sys.argv, signal.getsignal(signal.SIGINT)
+    sys.argv = command(folder, *overrides, "hydra/launcher=basic")[1:]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            runpy.run_path(sys.argv[0], run_name="__main__")
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    finally:
+        sys.argv = argv
+        signal.signal(signal.SIGINT, interrupt)  # Lightning switches it off after a Ctrl-C
+    return 0
 
 
 @contextmanager
@@ -116,9 +137,33 @@ def finished(folder: Path) -> dict[str, tuple[int, int]]:
 
 def starts(cell: Path) -> int:
     """How often a cell was started: each start begins with a line of its date and command."""
-    return sum("train.py" in line for line in (cell / "run.log").read_text().splitlines())
+    return len(re.findall(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ", (cell / "run.log").read_text(), re.MULTILINE))
 
 
 def cells(folder: Path) -> Sequence[Path]:
     """The folders of all cells that were begun."""
     return sorted(file.parent for file in folder.rglob("config.yaml"))
+
+
+class Harmless(L.Callback):
+    """A callback that does nothing, beside those that break a cell off after five steps."""
+
+
+class Exits(L.Callback):
+    def on_train_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
+        if trainer.global_step >= 5:
+            sys.exit(3)
+
+
+class Interrupts(L.Callback):
+    def on_train_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
+        if trainer.global_step >= 5:
+            raise KeyboardInterrupt
+
+
+class Dies(L.Callback):
+    """As when the system kills a process that takes too much memory."""
+
+    def on_train_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
+        if trainer.global_step >= 5:
+            os.kill(os.getpid(), signal.SIGKILL)

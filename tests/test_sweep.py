@@ -1,13 +1,37 @@
 """A sweep runs what is missing, once, whatever happened before; and tells how each cell ended."""
 
+import json
 import os
 import random
+import resource
 import signal
+import subprocess
+import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from sweeps import alive, cells, finished, kill_group, results, running, sweep, wait_for
+from sweeps import (
+    ROOT,
+    alive,
+    cells,
+    command,
+    finished,
+    kill_group,
+    results,
+    running,
+    starts,
+    sweep,
+    sweep_here,
+    wait_for,
+)
+
+from softvq.plan import PlannedCell
+from softvq.runs import Outcome, RunFolder, write_json, write_text
+from softvq.sweep import launch_all
 
 OFTEN = ("trainer.checkpoint_after_s=0.1", "trainer.checkpoint_every_s=0.1")
 
@@ -74,3 +98,186 @@ def test_sweep_of_twelve_cells_killed_five_times_at_random(tmp_path: Path) -> No
     draw.shuffle(moments)
     kills = [(moment, draw.random() < 0.5, draw.uniform(0, 2)) for moment in moments]
     check_that_killing_changes_nothing(tmp_path / "broken", tmp_path / "unbroken", overrides, 12, kills)
+
+
+@pytest.mark.slow
+def test_two_sweeps_of_one_folder_share_its_cells(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    grid = ("bottleneck=identity,vq", "seed=0", "hydra/launcher=basic", "trainer.max_steps=500")
+    with running(folder, *grid) as first:
+        assert wait_for(lambda: cells(folder), first)
+        second = sweep(folder, *grid)
+        assert first.wait() == 0
+    assert second.returncode == 0, second.stderr
+    assert f"waiting: another process is at {folder}" in second.stdout
+    assert [starts(cell) for cell in cells(folder)] == [1, 1]
+    assert len(finished(folder)) == 2
+
+
+@pytest.mark.slow
+def test_dying_workers_take_only_their_own_cells_with_them(tmp_path: Path) -> None:
+    odd = "+trainer.callbacks.odd._target_=sweeps.Dies,sweeps.Harmless"
+    ended = sweep(tmp_path, "seed=0,1", odd, "hydra/launcher=local_joblib", PYTHONPATH=str(ROOT / "tests"))
+    assert ended.returncode == 1
+    assert "2 finished, 0 skipped, 2 failed" in ended.stdout
+    assert "TerminatedWorkerError" in ended.stdout
+    assert len(finished(tmp_path)) == 2
+
+
+def test_failed_cell_leaves_the_others_alone_and_is_tried_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grid = ("bottleneck=vq", "optimizer.lr=1e30,1e-3", "trainer.max_steps=20")
+    assert sweep_here(tmp_path, *grid) == 1
+    told = capsys.readouterr().out
+    assert "1 finished, 0 skipped, 1 failed" in told
+    failure = next(tmp_path.rglob("failure.json"))
+    assert f"failed: {failure.parent}" in told
+    assert json.loads(failure.read_text())["message"] in told
+    kept = finished(tmp_path)
+    assert sweep_here(tmp_path, *grid) == 1
+    told = capsys.readouterr().out
+    assert "1 finished, 1 to run (0 to resume, 1 to retry)" in told
+    assert "0 finished, 1 skipped, 1 failed" in told
+    assert starts(failure.parent) == 2
+    assert finished(tmp_path) == kept
+
+
+def test_exit_of_a_cell_is_its_failure_and_not_the_sweeps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    odd = "+trainer.callbacks.odd._target_=sweeps.Exits,sweeps.Harmless"
+    assert sweep_here(tmp_path, "bottleneck=vq", "trainer.max_steps=20", odd) == 1
+    told = capsys.readouterr().out
+    assert "1 finished, 0 skipped, 1 failed" in told
+    assert "the cell exited with status 3" in told
+
+
+def test_interrupt_ends_the_sweep_and_fails_no_cell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    odd = "+trainer.callbacks.odd._target_=sweeps.Interrupts,sweeps.Harmless"
+    assert sweep_here(tmp_path, "bottleneck=vq", "trainer.max_steps=20", odd) == 130
+    assert "interrupted; the same command goes on" in capsys.readouterr().err
+    assert not list(tmp_path.rglob("failure.json"))
+    assert not finished(tmp_path)
+
+
+def test_changed_configuration_is_refused_and_resume_never_starts_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = ("bottleneck=vq", "hydra.sweep.subdir=one", "trainer.max_steps=20")
+    assert sweep_here(tmp_path, *one) == 0
+    kept = finished(tmp_path)
+    assert sweep_here(tmp_path, *one, "seed=1") == 1
+    out, err = capsys.readouterr()
+    assert "seed: 0 -> 1" in out
+    assert "nothing was started" in err
+    assert finished(tmp_path) == kept
+    assert sweep_here(tmp_path, *one, "seed=1", "resume=never") == 0
+    assert json.loads((tmp_path / "one" / "metrics.json").read_text())["seed"] == 1
+    assert sweep_here(tmp_path, *one, "seed=1", "resume=never") == 0
+    assert starts(tmp_path / "one") == 3
+
+
+def test_finished_cells_are_skipped_without_loading_torch(tmp_path: Path) -> None:
+    grid = ("bottleneck=vq", "seed=0,1", "trainer.max_steps=5", "hydra/launcher=basic")
+    assert sweep_here(tmp_path, *grid) == 0
+    kept = finished(tmp_path)
+    program = (
+        "import runpy, sys; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__'); "
+        "print('loaded', sorted({'torch', 'lightning', 'sklearn', 'matplotlib'} & set(sys.modules)))"
+    )
+    again = subprocess.run(
+        [sys.executable, "-c", program, *command(tmp_path, *grid)[1:]], cwd=ROOT, capture_output=True, text=True
+    )
+    assert again.returncode == 0, again.stderr
+    assert "0 finished, 2 skipped, 0 failed" in again.stdout
+    assert "loaded []" in again.stdout
+    assert finished(tmp_path) == kept
+
+
+def test_plan_names_duplicates_and_lists_all_that_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert sweep_here(tmp_path, "bottleneck=vq,vq", "hydra.sweeper.plan_only=true") == 0
+    told = capsys.readouterr().out
+    assert "1 duplicates" in told
+    assert "bottleneck=vq is the same cell as" in told
+    assert sweep_here(tmp_path, "bottleneck=identity,vq,vqq", "bottleneck.K=3", "optimizer.lr=1e-3") == 1
+    out, err = capsys.readouterr()
+    assert "2 invalid" in out
+    assert "there is no key K in bottleneck" in out
+    assert "did you mean vq?" in out
+    assert "nothing was started" in err
+    assert not cells(tmp_path)
+
+
+def test_swept_experiments_may_not_speak_to_hydra(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"smoke, demo names a launcher or swept choices, which Hydra drops"):
+        sweep_here(tmp_path, "experiment=smoke,demo")
+
+
+@pytest.mark.slow
+def test_a_hundred_cells_are_planned_in_seconds(tmp_path: Path) -> None:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    grid = ("bottleneck=identity,vae,vq,soft_vq", "seed=range(0,25)", "hydra.sweeper.plan_only=true")
+    ended = sweep(tmp_path, *grid)
+    assert "100 cells: 0 finished, 100 to run" in ended.stdout, ended.stderr
+    assert (
+        resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before < 30
+    )  # of a busy core; half that of an idle one
+
+
+class FakeCell:
+    """A cell whose settings are its name."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = RunFolder(folder)
+        self.config = SimpleNamespace(data=SimpleNamespace(root=str(folder)))
+
+    def source(self) -> None: ...
+
+    def settings(self, info: object) -> dict[str, Any]:
+        return {}
+
+    def is_finished(self, settings: dict[str, Any]) -> bool:
+        return self.folder.metrics.exists()
+
+
+def test_broken_launcher_is_gone_on_with_until_each_cell_has_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("softvq.sweep.prepared_info", lambda source, root: ())
+    monkeypatch.setattr("softvq.sweep._absolute", lambda planned: planned.overrides)
+    planned = [PlannedCell([name], FakeCell(tmp_path / name)) for name in "abcdef"]  # type: ignore[arg-type]
+    rounds: list[str] = []
+
+    def launch(batch: Sequence[Sequence[str]]) -> list[Any]:
+        """Two cells at a time; b kills its worker, and everything breaks off with it."""
+        rounds.append("".join(cell[0] for cell in batch))
+        jobs = []
+        for (name,) in batch:
+            folder = RunFolder(tmp_path / name)
+            write_text(folder.log, f"start {len(rounds)}\n")
+            if name == "b":
+                raise ConnectionError("a worker died")
+            if name != "a" or len(rounds) > 1:
+                write_json(folder.metrics, {})
+                jobs.append(SimpleNamespace(return_value=Outcome("finished", name)))
+        return jobs
+
+    outcomes = launch_all(planned, launch)
+    assert rounds == ["abcdef", "cdef", "a", "b"]
+    assert {name: outcome.status for name, outcome in outcomes.items()} == {
+        **dict.fromkeys("acdef", "finished"),
+        "b": "failed",
+    }
+    assert outcomes["b"].message == "ConnectionError: a worker died"
+
+
+def test_launcher_that_starts_nothing_fails_each_cell_with_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("softvq.sweep._absolute", lambda planned: planned.overrides)
+    planned = [PlannedCell([name], FakeCell(tmp_path / name)) for name in "ab"]  # type: ignore[arg-type]
+
+    def launch(batch: Sequence[Sequence[str]]) -> list[Any]:
+        raise RuntimeError("no such partition")
+
+    outcomes = launch_all(planned, launch)
+    assert [outcome.message for outcome in outcomes.values()] == ["RuntimeError: no such partition"] * 2

@@ -45,9 +45,15 @@ def compose(config_dir: str | Path, config_name: str, overrides: Sequence[str]) 
     """Composes a configuration as the command line would, whatever Hydra application is running."""
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
 
-    with initialize_config_dir(str(Path(config_dir).resolve()), version_base="1.3"):
-        return hydra_compose(config_name, overrides=list(overrides))
+    running = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()  # there can be but one
+    try:
+        with initialize_config_dir(str(Path(config_dir).resolve()), version_base="1.3"):
+            return hydra_compose(config_name, overrides=list(overrides))
+    finally:
+        GlobalHydra.instance().hydra = running
 
 
 def result_settings(config: Mapping[str, Any], data_sha256: str) -> dict[str, Any]:

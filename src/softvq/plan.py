@@ -60,14 +60,14 @@ class Plan:
 def make_plan(
     cells: Sequence[Sequence[str]],
     read: Callable[[Sequence[str]], Cell],
-    explain: Callable[[Exception], str],
+    explain: Callable[[Exception, Sequence[str]], str],
 ) -> Plan:
     """Composes and checks every cell.
 
     Args:
         cells: each cell's overrides.
         read: composes one cell.
-        explain: turns what composing raised into a message with the way out.
+        explain: turns what composing some overrides raised into a message with the way out.
     """
     plan = Plan()
     seen: dict[Path, PlannedCell] = {}
@@ -83,23 +83,34 @@ def make_plan(
             info = prepared_info(cell.source(), cell.config.data.root)
             planned.state = cell.state(None if info is None else cell.settings(info))
         except Exception as error:
-            planned.state, planned.message = "invalid", explain(error)
+            planned.state, planned.message = "invalid", explain(error, overrides)
     pending = plan.having(*PENDING)
     if pending:
         _check_models(pending)
-        _estimate(plan.having(*PENDING))
+        if not plan.having("invalid"):  # else nothing is going to run
+            _estimate(plan.having(*PENDING))
     return plan
 
 
 def _check_models(pending: list[PlannedCell]) -> None:
-    """Builds every model without memory for it, so that settings that do not fit show now."""
+    """Builds every model without memory for it, so that settings that do not fit show now.
+
+    Seeds make no difference to that: one cell stands for those that differ in nothing else.
+    """
     import torch
 
     from softvq.cell import build_data, build_model
 
+    alike: dict[tuple[str, ...], PlannedCell] = {}
     for planned in pending:
         cell = planned.cell
         assert cell is not None
+        first = alike.setdefault(tuple(o for o in planned.overrides if not o.startswith("seed=")), planned)
+        if first is not planned:
+            planned.disk_bytes = first.disk_bytes
+            if first.state == "invalid":
+                planned.state, planned.message = "invalid", first.message
+            continue
         try:
             with torch.device("meta"):
                 model = build_model(cell.config, cell.source().image_shape(), pixel_variance=1.0)

@@ -4,11 +4,15 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from rich.table import Table
 
+from softvq import cli
 from softvq.config import CONF_DIR
 from softvq.console import screen
+from softvq.dashboard import offline_runs, upload_hint
 from softvq.data.arrays import prepared_info
 from softvq.experiment import Cell
 from softvq.launchers import announce_sweep, jobs_at_a_time
@@ -74,7 +78,7 @@ def run(
     Nothing is launched if a cell is invalid: all such cells are listed at once.
     """
     SweepResult.exit_code = 0
-    plan = make_plan(cells, read, str)
+    plan = make_plan(cells, read, _explained)
     jobs = jobs_at_a_time(config.hydra.launcher)
     if plan_only:
         screen.print(plan_table(plan))
@@ -103,8 +107,16 @@ def run(
         screen.print(f"failed: {outcome.folder}\n  {outcome.message}")
     if failed:
         screen.print("the same command tries the failed cells again")
+    if offline := offline_runs(*(Path(outcome.folder) for _, outcome in ended)):
+        screen.print(upload_hint(offline))
     SweepResult.exit_code = 1 if failed else 0
     return [outcome for _, outcome in ended]
+
+
+def _explained(error: Exception, overrides: Sequence[str]) -> str:
+    """What is wrong with the overrides of a cell; where they compose, the error's own words."""
+    composing = isinstance(error, HydraException | OmegaConfBaseException)
+    return "\n  ".join(cli.faults(overrides) if composing else []) or str(error)
 
 
 def launch_all(pending: Sequence[PlannedCell], launch: Launch) -> dict[str, Outcome]:
