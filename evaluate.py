@@ -1,4 +1,4 @@
-"""Probes a finished run again, under another protocol, tap or data; `python evaluate.py --help` explains the choices."""
+"""Probes a finished run again, under another protocol, tap or data; `evaluate.py --help` explains the choices."""
 
 import hydra
 from omegaconf import DictConfig

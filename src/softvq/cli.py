@@ -12,7 +12,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import MISSING, DictConfig, OmegaConf
-from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
+from omegaconf.errors import OmegaConfBaseException
 
 from softvq.config import CONF_DIR, compose, leaf_keys, nearest
 from softvq.console import screen
@@ -118,7 +118,7 @@ def explain(error: Exception, override: str | None, config: Mapping[str, Any]) -
     if isinstance(error, MissingConfigException):
         choices = options(key) or list(error.options or [])
         return f"{override}: {key} has no choice {value}; {_instead(value, choices)}"
-    if isinstance(error, InterpolationKeyError):
+    if isinstance(error, OmegaConfBaseException):
         return f"{override}: {first_line}"
     if "Ambiguous value" in first_line:
         return f"{override} names several values; add -m to run each of them, or write a list as {key}=[{value}]"
