@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 from softvq.checks import at_least
 from softvq.probes.blas import even_blocks
 from softvq.probes.checks import checked_features, checked_labels
-from softvq.probes.kmeans import kmeans
+from softvq.probes.kmeans import in_blocks, kmeans
 from softvq.probes.progress import Progress
 
 
@@ -59,10 +59,10 @@ class KMeansProbe:
                 f"K-means needs at least as many codes as clusters, got {len(features)} codes for {n_clusters} "
                 "clusters; probe more test images (probes.test_limit)"
             )
-        centred = features - features.mean(axis=0, dtype=np.float64).astype(np.float32)
+        blocks = in_blocks(features, n_clusters)  # one copy, which all starts share
 
         def best_of(rngs: list[np.random.Generator]) -> tuple[float, np.ndarray]:
-            clusters, inertia = kmeans(centred, n_clusters, rngs, self.max_iter, self.tol)
+            clusters, inertia = kmeans(blocks, len(features), n_clusters, rngs, self.max_iter, self.tol)
             best = int(inertia.argmin())  # the first of equals
             return float(inertia[best]), clusters[best]
 

@@ -18,15 +18,31 @@ CHUNK = 120_000  # numbers of the codes handled by one call: they stay in the co
 
 
 def kmeans(
-    X: np.ndarray, K: int, rngs: Sequence[np.random.Generator], max_iter: int, tol: float
+    blocks: np.ndarray, N: int, K: int, rngs: Sequence[np.random.Generator], max_iter: int, tol: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Clusters of each code (S, N) and inertia (S,) in float64, of one start for each generator.
 
-    `tol` is relative to the mean variance of the d coordinates, and bounds the squared shift of all centres together.
-    Shapes: X (N, d), centred by the caller for the sake of float32.
+    `blocks` are the N codes from `in_blocks`. `tol` is relative to the mean variance of the d coordinates, and bounds
+    the squared shift of all centres together.
     """
-    centres = lloyd(X, plus_plus(X, K, rngs), max_iter, tol * float(X.var(axis=0).mean()))
+    X = blocks.reshape(-1, blocks.shape[-1])[:N, :-1]
+    centres = lloyd(blocks, N, plus_plus(X, K, rngs), max_iter, tol * float(X.var(axis=0).mean()))
     return assign(X, centres)
+
+
+def in_blocks(features: np.ndarray, K: int) -> np.ndarray:
+    """The codes (N, d), centred for the sake of float32, as (blocks, rows, d + 1) of a size that BLAS is fast at.
+
+    The last column is 1: with it the products also add -|c|^2 / 2 to a score and count a cluster's codes. The last
+    block is filled up with rows of zeros, which add nothing.
+    """
+    N, d = features.shape
+    rows = small_transposed(d + 1, K)
+    blocks = np.zeros((-(-N // rows), rows, d + 1), features.dtype)
+    X = blocks.reshape(-1, d + 1)[:N]
+    np.subtract(features, features.mean(axis=0, dtype=np.float64).astype(features.dtype), out=X[:, :d])
+    X[:, d] = 1
+    return blocks
 
 
 def plus_plus(X: np.ndarray, K: int, rngs: Sequence[np.random.Generator]) -> np.ndarray:
@@ -58,9 +74,9 @@ def plus_plus(X: np.ndarray, K: int, rngs: Sequence[np.random.Generator]) -> np.
     return X[chosen]
 
 
-def lloyd(X: np.ndarray, centres: np.ndarray, max_iter: int, tol: float) -> np.ndarray:
+def lloyd(blocks: np.ndarray, N: int, centres: np.ndarray, max_iter: int, tol: float) -> np.ndarray:
     """The centres (S, K, d) after Lloyd's iterations; a start leaves when its centres move by no more than `tol`."""
-    blocks = _blocks(X, centres.shape[1])
+    X = blocks.reshape(-1, blocks.shape[-1])[:N, :-1]
     final = centres.copy()
     running = np.arange(len(centres))
     for _ in range(max_iter):
@@ -88,19 +104,6 @@ def assign(X: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             inertia[s] += np.vdot(residual, residual)
             clusters[s, start : start + rows] = nearest
     return clusters, inertia
-
-
-def _blocks(X: np.ndarray, K: int) -> np.ndarray:
-    """The codes in blocks (blocks, rows, d + 1) that BLAS is fast at, filled up with rows of zeros, which add nothing.
-
-    The last column is 1 for a code: with it the products also add -|c|^2 / 2 to a score and count a cluster's codes.
-    """
-    N, d = X.shape
-    rows = small_transposed(d + 1, K)
-    blocks = np.zeros((-(-N // rows), rows, d + 1), X.dtype)
-    flat = blocks.reshape(-1, d + 1)
-    flat[:N, :d], flat[:N, d] = X, 1
-    return blocks
 
 
 def _cluster_sums(blocks: np.ndarray, centres: np.ndarray) -> np.ndarray:
