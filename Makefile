@@ -51,8 +51,8 @@ endif
 report: setup ## tables and report.html from the run folders below LOGS, into REPORT
 	$(BIN)/python -m softvq.report $(LOGS) --out $(REPORT)
 
-dashboard: setup ## the W&B workspace and report of a sweep: EXPERIMENT=
-	$(BIN)/python -m softvq.dashboard --experiment $(EXPERIMENT)
+dashboard: setup ## the W&B workspace and report of a sweep: EXPERIMENT= LOGS= ARGS=
+	$(BIN)/python -m softvq.dashboard --experiment $(EXPERIMENT) --logs $(LOGS) $(ARGS)
 
 bench: setup ## speed, side by side with peers and with the bound
 	$(BIN)/python benchmarks/run.py
