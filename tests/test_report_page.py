@@ -232,19 +232,23 @@ def test_the_page_never_scrolls_sideways(browser, width):
 def test_a_number_leads_to_its_runs(browser):
     show(browser, 1280)
     browser.execute_script("document.querySelectorAll('details').forEach(d => { d.open = false; })")
-    top = browser.execute_async_script(
+    height, unfolded, runs = browser.execute_async_script(
         """
         const done = arguments[0];
-        const link = document.querySelector("table.paper-table .ours a");
-        addEventListener("hashchange", () => requestAnimationFrame(() => {
-          const row = document.getElementById(link.hash.slice(1));
-          done([row.getBoundingClientRect().height, row.querySelectorAll(".sources li").length]);
-        }), { once: true });
-        link.click();
+        const follow = (link, then) => {
+          addEventListener("hashchange", () => requestAnimationFrame(() => {
+            then(document.getElementById(link.hash.slice(1)));
+          }), { once: true });
+          link.click();
+        };
+        follow(document.querySelector("table.paper-table .ours a"), row => {
+          const height = row.getBoundingClientRect().height;
+          follow(row.querySelector("a"), runs => done([height, runs.open, runs.querySelectorAll("li").length]));
+        });
         """
     )
-    assert top[0] > 0  # its section is unfolded
-    assert top[1] == 1  # raw data, one seed
+    assert height > 0  # the row's section is unfolded
+    assert (unfolded, runs) == (True, 1)  # raw data, one seed
 
 
 @in_browser

@@ -50,7 +50,7 @@ def _grid(grid: Grid, main: bool) -> dict[str, Any]:
         "main": main,
         "setting": _setting(grid.setting),
         "tables": _tables(grid),
-        "variants": [_cell(cell) for cell in grid.variants],
+        "variants": [_cell(cell, variant=True) for cell in grid.variants],
         "claims": [_claim(claim) for claim in judge_claims(grid)],
     }
 
@@ -105,10 +105,10 @@ def _columns(grid: Grid, data: str) -> tuple[str, ...]:
     return next(cell.columns for (d, _), cell in grid.cells.items() if d == data)
 
 
-def _cell(cell: Cell) -> dict[str, Any]:
-    variant = cell.settings_hash if cell.own else None
+def _cell(cell: Cell, variant: bool = False) -> dict[str, Any]:
+    settings = cell.settings_hash if variant else None
     return {
-        "id": _anchor("cell", cell.data, cell.bottleneck, cell.setting.title, variant),
+        "id": _anchor("cell", cell.data, cell.bottleneck, cell.setting.title, settings),
         "data": cell.data,
         "model": cell.bottleneck,
         "settings": _departures(cell.own),
