@@ -43,9 +43,7 @@ QUICK = (
 
 def make_cell(folder: Path, *overrides: str) -> Cell:
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-        composed = compose(
-            "train", [*QUICK, f"hydra.run.dir={folder}", *overrides], return_hydra_config=True
-        )
+        composed = compose("train", [*QUICK, f"hydra.run.dir={folder}", *overrides], return_hydra_config=True)
     hydra = composed.hydra
     OmegaConf.update(hydra, "overrides.task", [*QUICK, *overrides], force_add=True)
     config = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
@@ -114,9 +112,7 @@ def write_objects(root: Path) -> tuple[str, ...]:
     "write", [write_gray, write_colour, write_folder, write_mnist, write_fashion, write_house_numbers, write_objects]
 )
 @pytest.mark.parametrize("bottleneck", ["raw", "beta_vae", "soft_vq"])
-def test_rows_run_on_every_source(
-    write: Callable[[Path], tuple[str, ...]], bottleneck: str, tmp_path: Path
-) -> None:
+def test_rows_run_on_every_source(write: Callable[[Path], tuple[str, ...]], bottleneck: str, tmp_path: Path) -> None:
     overrides = [o for o in write(tmp_path) if not (bottleneck == "raw" and o.startswith("network"))]
     metrics = run(tmp_path / "run", f"bottleneck={bottleneck}", f"data.root={tmp_path}", *overrides)
     assert metrics["status"] == "finished"
@@ -134,7 +130,8 @@ def test_the_same_seed_gives_the_same_numbers_and_seed_0_seeds(tmp_path: Path) -
 
 def test_a_killed_run_started_again_ends_with_the_numbers_of_an_unbroken_one(tmp_path: Path) -> None:
     overrides = [
-        *QUICK, *SMALL_MLP, "data=digits", "bottleneck=soft_vq", "trainer.max_steps=1000", "trainer.log_every_n_steps=7",
+        *QUICK, *SMALL_MLP, "data=digits", "bottleneck=soft_vq", "trainer.max_steps=1000",
+        "trainer.log_every_n_steps=7",
         "trainer.checkpoint_after_s=0.1", "trainer.checkpoint_every_s=0.1",
     ]  # fmt: skip
     command = [sys.executable, str(ROOT / "train.py"), *overrides]
@@ -186,7 +183,13 @@ def test_where_a_run_happens_does_not_change_its_hash(tmp_path: Path) -> None:
 
 
 def test_a_part_set_aside_is_never_trained_on_and_its_loss_is_in_the_curve(tmp_path: Path) -> None:
-    overrides = ("data=digits", "bottleneck=soft_vq", "data.val_fraction=0.2", "trainer.val_every_n_steps=2", *SMALL_MLP)
+    overrides = (
+        "data=digits",
+        "bottleneck=soft_vq",
+        "data.val_fraction=0.2",
+        "trainer.val_every_n_steps=2",
+        *SMALL_MLP,
+    )
     run(tmp_path, *overrides)
     with (tmp_path / "metrics.csv").open() as file:
         rows = {int(row["step"]): row for row in csv.DictReader(file)}
@@ -246,7 +249,7 @@ def test_a_finished_run_can_be_probed_again_at_another_tap(tmp_path: Path) -> No
     quantized = evaluate("probes.tap=z_q")
     assert quantized["probes"] != first["probes"]
     assert (tmp_path / "evaluations" / "fast-z_q-digits.json").exists()
-    with pytest.raises(ValueError, match="probes.tap is 'nothing'"):
+    with pytest.raises(ValueError, match=r"probes\.tap is 'nothing'"):
         evaluate("probes.tap=nothing")
 
 

@@ -5,12 +5,14 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from softvq.bottlenecks.base import Bottleneck, Latent
 from softvq.checks import at_least
 from softvq.data.module import Chunk
+from softvq.networks.layers import Encoder
 from softvq.randomness import Stream, generator
 from softvq.steps import Capture, ReplayedSteps
 
@@ -47,9 +49,12 @@ class Autoencoder(L.LightningModule):
         capture: how a step is captured to be replayed instead of run from Python; None runs each from Python.
     """
 
+    encoder: Encoder
+    bottleneck: Bottleneck
+
     def __init__(
         self,
-        encoder: nn.Module,
+        encoder: Encoder,
         bottleneck: Bottleneck,
         decoder: nn.Module,
         reconstruction: nn.Module,
@@ -101,15 +106,14 @@ class Autoencoder(L.LightningModule):
         """Each step's noise on the images' device: drawn for the whole batch, cut to this process's rows."""
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self._trainer else (0, 1)
         share = images.shape[1]
-        noises = []
+        noises: list[Tensor | None] = []
         for step in range(first_step, first_step + len(images)):
             drawn = self.bottleneck.draw_noise(
                 share * world, self.encoder.positions, generator(self.seed, Stream.NOISE, step)
             )
             noises.append(drawn if drawn is None else drawn[rank * share : (rank + 1) * share])
-        if noises[0] is None:
-            return noises
-        return list(torch.stack(noises).to(images.device, non_blocking=True))
+        some = [noise for noise in noises if noise is not None]
+        return list(torch.stack(some).to(images.device, non_blocking=True)) if some else noises
 
     def configure_optimizers(self) -> Optimizer | None:
         parameters = [p for p in self.parameters() if p.requires_grad]
@@ -127,9 +131,14 @@ class Autoencoder(L.LightningModule):
         values = [step(images, noise) for images, noise in zip(chunk.images, noises, strict=True)]
         self._record(chunk.first_step, torch.stack(values))
 
+    def _wrapped_optimizer(self) -> LightningOptimizer:
+        optimizer = self.optimizers()
+        assert isinstance(optimizer, LightningOptimizer)
+        return optimizer
+
     def _step(self, images: Tensor, noise: Tensor | None) -> Tensor:
         """One optimiser step through Lightning; returns the terms' values, (terms,)."""
-        optimizer = self.optimizers()
+        optimizer = self._wrapped_optimizer()
         terms = self.loss(images, noise)
         # Without buffers to add to, backward hands its results over instead of adding them.
         optimizer.zero_grad(set_to_none=True)
@@ -141,8 +150,9 @@ class Autoencoder(L.LightningModule):
 
     def _replayed_step(self, images: Tensor, noise: Tensor | None) -> Tensor:
         """The same step without Lightning, whose Python would not be replayed; Lightning is told that it happened."""
-        wrapped = self.optimizers()
+        wrapped = self._wrapped_optimizer()
         if self._replayed is None:
+            assert self.capture is not None
             optimizer = wrapped.optimizer
 
             def step(images: Tensor, noise: Tensor | None) -> Tensor:

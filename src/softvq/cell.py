@@ -13,7 +13,6 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning.pytorch.plugins.environments import LightningEnvironment
-from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from softvq.autoencoder import Autoencoder
@@ -21,6 +20,7 @@ from softvq.checkpoint import ResumeCheckpoint
 from softvq.config import config_hash, cores, result_settings
 from softvq.console import screen
 from softvq.data.module import ImageData
+from softvq.launchers import RANK
 from softvq.probes.callback import Probes
 from softvq.progress import ProbeProgress, training_progress, wanted
 from softvq.runs import RunFolder, write_json
@@ -76,6 +76,10 @@ def build_model(config: DictConfig, image_shape: tuple[int, int, int], pixel_var
     decoder = faults.build(lambda: instantiate(config.network.decoder, image_shape=image_shape))
     reconstruction = faults.build(lambda: instantiate(config.reconstruction, variance=pixel_variance))
     faults.check()
+    assert encoder is not None
+    assert bottleneck is not None
+    assert decoder is not None
+    assert reconstruction is not None
     return Autoencoder(
         encoder=encoder,
         bottleneck=bottleneck,
@@ -119,7 +123,7 @@ def build_probes(config: DictConfig, folder: RunFolder, jobs: int) -> Probes:
 
 def build_trackers(config: DictConfig, folder: RunFolder) -> list[Tracker]:
     """The training curve's and what `logger` names; none in the further processes of several devices."""
-    if rank_zero_only.rank:
+    if RANK:
         return []
     tracker: Tracker | None = instantiate(config.logger, folder=folder) if config.logger else None
     return [CurveLogger(folder.curve), *([Tolerant(tracker, screen.print_warning)] if tracker else [])]
@@ -128,6 +132,7 @@ def build_trackers(config: DictConfig, folder: RunFolder) -> list[Tracker]:
 def run(config: DictConfig, folder: RunFolder, choices: dict[str, Any]) -> dict[str, Any]:
     """Trains the cell from where it stopped, probes it, and writes and returns the content of its `metrics.json`."""
     _quiet_libraries()
+    checked_out = commit()  # of the code that is loaded, whatever is checked out by the end
     threads = config.trainer.threads or cores()
     torch.set_num_threads(threads)
     torch.set_float32_matmul_precision(config.trainer.matmul_precision)
@@ -146,7 +151,7 @@ def run(config: DictConfig, folder: RunFolder, choices: dict[str, Any]) -> dict[
     )
     callbacks: list[L.Callback] = [instantiate(callback) for callback in config.trainer.callbacks.values()]
     label = f"{choices['bottleneck']} on {config.data.name}, seed {config.seed}"
-    if not rank_zero_only.rank:
+    if not RANK:
         callbacks += training_progress(config.trainer.progress, label)
     trackers = build_trackers(config, folder)
     trainer = L.Trainer(
@@ -171,8 +176,8 @@ def run(config: DictConfig, folder: RunFolder, choices: dict[str, Any]) -> dict[
     folder.checkpoint.parent.mkdir(parents=True, exist_ok=True)
     resumed = folder.checkpoint if folder.checkpoint.exists() else None
     trainer.fit(model, data, ckpt_path=resumed, weights_only=False)
-    metrics = _metrics(config, choices, data, trainer, checkpoint, probes, threads)
-    if not rank_zero_only.rank:
+    metrics = _metrics(config, choices, data, trainer, checkpoint, probes, threads, checked_out)
+    if not RANK:
         write_json(folder.metrics, metrics)
     for tracker in trackers:
         tracker.finish(metrics, folder)
@@ -187,6 +192,7 @@ def _metrics(
     checkpoint: ResumeCheckpoint,
     probes: Probes,
     threads: int,
+    checked_out: str | None,
 ) -> dict[str, Any]:
     info = data.arrays.info
     resolved: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
@@ -203,7 +209,7 @@ def _metrics(
         **results,
         "protocol": resolved["probes"],
         "provenance": {
-            "commit": commit(),
+            "commit": checked_out,
             "versions": {name: version(name) for name in ("softvq", "torch", "lightning", "scikit-learn", "numpy")},
             "data": {"name": info.name, "source": info.source, "sha256": info.sha256, "verified": info.verified},
             "network": choices["network"],

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from softvq.autoencoder import Autoencoder
 from softvq.data.arrays import ImageArrays
@@ -55,7 +56,10 @@ def encode(model: Autoencoder, arrays: ImageArrays, tap: str, batch_size: int, e
         model.bottleneck(model.encoder(model.pixels(batch.to(device))), None).taps[tap].flatten(1).float().cpu()
         for batch in ImageBatches(arrays.train_images, batch_size)
     ]
-    test, z_e, index, shown = [], [], [], []
+    test: list[Tensor] = []
+    z_e: list[Tensor] = []
+    index: list[Tensor] = []
+    shown: list[Tensor] = []
     squared_error = 0.0
     for batch in ImageBatches(arrays.test_images, batch_size):
         images = batch.to(device)
@@ -68,9 +72,7 @@ def encode(model: Autoencoder, arrays: ImageArrays, tap: str, batch_size: int, e
         if not shown:
             shown.append((reconstruction[:examples].float().cpu() - model.pixel_offset).clamp(0, 1))
     classes = arrays.info.classes
-    codes = Codes(
-        torch.cat(train).numpy(), arrays.train_labels, torch.cat(test).numpy(), arrays.test_labels, classes
-    )
+    codes = Codes(torch.cat(train).numpy(), arrays.train_labels, torch.cat(test).numpy(), arrays.test_labels, classes)
     return Encoded(
         codes=codes,
         test_z_e=torch.cat(z_e).numpy(),
@@ -79,5 +81,3 @@ def encode(model: Autoencoder, arrays: ImageArrays, tap: str, batch_size: int, e
         examples=np.asarray(arrays.test_images[:examples]) / 255,
         reconstructions=shown[0].numpy(),
     )
-
-

@@ -4,7 +4,6 @@ This module and `cell`, which builds the parts, are the ones that see a configur
 finished cell is recognised without it.
 """
 
-import os
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,11 +20,8 @@ from softvq.config import CONF_DIR, compose, config_hash, differences, result_se
 from softvq.console import screen
 from softvq.data.arrays import DatasetInfo, prepare, prepared_info
 from softvq.data.source import Source
-from softvq.launchers import die_with_sweep, threads_of_job, told_to_stop
+from softvq.launchers import RANK, die_with_sweep, threads_of_job, told_to_stop
 from softvq.runs import Outcome, RunFolder, read_json, write_json, write_text
-
-# Of a process that Lightning started for one of several devices; its parent holds the lock and writes.
-RANK = int(os.environ.get("LOCAL_RANK", 0))
 
 
 class ChangedConfigError(ValueError):
@@ -120,7 +116,7 @@ def run_cell(config: DictConfig) -> Outcome:
     Raises:
         SystemExit: with status 1, if a single run failed.
     """
-    hydra = HydraConfig.get()
+    hydra: Any = HydraConfig.get()
     in_sweep = not OmegaConf.is_missing(hydra.job, "num")
     if in_sweep:
         die_with_sweep(hydra.launcher)

@@ -11,6 +11,8 @@ from omegaconf import DictConfig
 from softvq.config import cores
 
 WATCH_S = 0.5
+# Of a process that Lightning started for one of several devices; the first one holds the lock and writes.
+RANK = int(os.environ.get("LOCAL_RANK", 0))
 SWEEP_PID = "SOFTVQ_SWEEP_PID"  # tells the jobs on this machine whose they are
 
 

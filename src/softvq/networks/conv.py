@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from softvq.checks import at_least
-from softvq.networks.layers import glorot_uniform, output_layer
+from softvq.networks.layers import Encoder, glorot_uniform, output_layer
 
 PADDINGS = ("symmetric", "same")
 
@@ -65,7 +65,7 @@ class Double(nn.Module):
         self.size = size
         self.top, self.left = _before(size[0], padding), _before(size[1], padding)
         self.symmetric = self.top == self.left == 1
-        output_padding = tuple((s + 1) % 2 for s in size) if self.symmetric else 0
+        output_padding = ((size[0] + 1) % 2, (size[1] + 1) % 2) if self.symmetric else (0, 0)
         self.conv = nn.ConvTranspose2d(
             channels_in, channels_out, 3, stride=2, padding=int(self.symmetric), output_padding=output_padding
         )
@@ -94,12 +94,10 @@ class ConvBody(nn.Module):
         _check_padding(padding)
         self.sizes = layer_sizes(image_shape, len(channels))
         widths = [image_shape[2], *channels]
-        layers: list[nn.Module] = []
-        for i, size in enumerate(self.sizes[:-1]):
-            layers += [Halve(widths[i], widths[i + 1], size, padding), nn.ReLU(inplace=True)]
-        self.layers = nn.Sequential(*layers)
+        halves = [Halve(widths[i], widths[i + 1], size, padding) for i, size in enumerate(self.sizes[:-1])]
+        self.layers = nn.Sequential(*(layer for half in halves for layer in (half, nn.ReLU(inplace=True))))
         glorot_uniform(self)
-        joint_init(self.layers[-2].conv.weight)
+        joint_init(halves[-1].conv.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         # (B, H, W, C) seen as (B, C, H, W) is channels-last in memory, the fast layout, without a copy.
@@ -125,18 +123,17 @@ class ConvTail(nn.Module):
         _check_padding(padding)
         widths = [channels_in, *channels, image_shape[2]]
         self.sizes = layer_sizes(image_shape, len(widths) - 1)[::-1]
-        layers: list[nn.Module] = []
-        for i, size in enumerate(self.sizes[1:]):
-            layers += [Double(widths[i], widths[i + 1], size, padding), nn.ReLU(inplace=True)]
+        doubles = [Double(widths[i], widths[i + 1], size, padding) for i, size in enumerate(self.sizes[1:])]
+        layers = [layer for double in doubles for layer in (double, nn.ReLU(inplace=True))]
         self.layers = nn.Sequential(*layers[:-1], output_layer(output_activation))
         glorot_uniform(self)
-        joint_init(self.layers[0].conv.weight)
+        joint_init(doubles[0].conv.weight)
 
     def forward(self, h: Tensor) -> Tensor:
         return self.layers(h).permute(0, 2, 3, 1)
 
 
-class ConvEncoder(nn.Module):
+class ConvEncoder(Encoder):
     """Convolutions, then one dense head for each output that the bottleneck asks for: one code an image.
 
     Shapes: x (B, H, W, C). Returns name -> (B, 1, width).
@@ -192,7 +189,7 @@ class ConvDecoder(nn.Module):
         return self.tail(self.dense(z.flatten(1)).relu().unflatten(1, self.start))
 
 
-class ConvSpatialEncoder(nn.Module):
+class ConvSpatialEncoder(Encoder):
     """Convolutions, then a 3x3 convolution as head: one code of width d for each of the last layer's positions.
 
     Shapes: x (B, H, W, C). Returns name -> (B, M, width), M = 4 for 32 x 32 images.

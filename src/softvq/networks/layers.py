@@ -1,6 +1,22 @@
-"""What the networks share: Glorot initialisation and the named output activations."""
+"""What the networks share: the encoder's interface, Glorot initialisation and the named output activations."""
 
-from torch import nn
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+
+class Encoder(nn.Module, ABC):
+    """Maps images to what a bottleneck asks for.
+
+    Attributes:
+        positions: M, latent vectors an image.
+    """
+
+    positions: int
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """Maps pixels (B, H, W, C) to the heads' outputs, name -> (B, M, width)."""
 
 
 def glorot_uniform(module: nn.Module) -> None:

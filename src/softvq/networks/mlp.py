@@ -6,7 +6,7 @@ import math
 from torch import Tensor, nn
 
 from softvq.checks import at_least
-from softvq.networks.layers import glorot_uniform, output_layer
+from softvq.networks.layers import Encoder, glorot_uniform, output_layer
 
 
 def dense_stack(widths: list[int]) -> nn.Sequential:
@@ -17,7 +17,7 @@ def dense_stack(widths: list[int]) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-class MLPEncoder(nn.Module):
+class MLPEncoder(Encoder):
     """D-500-500-2000, then one linear head for each output that the bottleneck asks for.
 
     Shapes: x (B, H, W, C). Returns name -> (B, 1, width).

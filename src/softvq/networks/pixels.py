@@ -4,8 +4,10 @@ import math
 
 from torch import Tensor, nn
 
+from softvq.networks.layers import Encoder
 
-class PixelEncoder(nn.Module):
+
+class PixelEncoder(Encoder):
     """Hands the pixels on as z_e: the row "raw data" of the paper's Table 1.
 
     Shapes: x (B, H, W, C). Returns z_e (B, 1, H * W * C).

@@ -79,7 +79,7 @@ class Probes(L.Callback):
         }
         if self.latents_path is not None:
             self._save_latents(encoded)
-        self._draw(encoded, K, data.name, trained=trainer.max_steps > 0)
+        self._draw(encoded, K, data.arrays.info.name, trained=trainer.max_steps > 0)
 
     @staticmethod
     def _reconstruction(trainer: L.Trainer, encoded: Encoded, variance: float) -> dict[str, float] | None:
