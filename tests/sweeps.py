@@ -17,7 +17,7 @@ from typing import Any
 import lightning as L
 
 ROOT = Path(__file__).parents[1]
-PATIENCE_S = 300  # for what takes seconds on a machine with nothing else to do
+PATIENCE_S = 900  # for what takes seconds on a machine with nothing else to do
 
 # A cell of digits that takes a second.
 SMALL = (
