@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,6 @@ class Defaults:
         if not (conf / "train.yaml").is_file():
             raise FileNotFoundError(f"there is no train.yaml in {conf}; name the configuration's folder with --conf")
         self.conf = conf.resolve()
-        self._composed: dict[tuple[str, ...], DictConfig] = {}
 
     def departures(self, run: Run) -> Departures:
         """What sets a run apart from the default of its choices."""
@@ -71,11 +71,14 @@ class Defaults:
         return [(group, mine, default) for group, mine, default in other if default != "auto"], config
 
     def _compose(self, *overrides: str) -> DictConfig:
-        if overrides not in self._composed:
-            register_resolvers()
-            with initialize_config_dir(str(self.conf), version_base="1.3"):
-                self._composed[overrides] = compose("train", overrides=list(overrides), return_hydra_config=True)
-        return self._composed[overrides]
+        return _composed(self.conf, overrides)
+
+
+@cache
+def _composed(conf: Path, overrides: tuple[str, ...]) -> DictConfig:
+    register_resolvers()
+    with initialize_config_dir(str(conf), version_base="1.3"):
+        return compose("train", overrides=list(overrides), return_hydra_config=True)
 
 
 def _name(choice: Any) -> str:
