@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from softvq.console import Screen
-from softvq.progress import Pace, ProbeProgress, training_progress, wanted
+from softvq.progress import Pace, ProbeProgress, TrainingLines, training_progress, wanted
 
 ROOT = Path(__file__).parents[1]
 SMALL = (
@@ -62,7 +62,7 @@ class TestLines:
         assert "soft_vq on digits, seed 0: training 60 steps" in lines
         steps = [line for line in lines if re.match(r"soft_vq on digits, seed 0: step \d+ of 60 \(", line)]
         assert 1 <= len(steps) <= 10
-        assert re.search(r"step 60 of 60 \(100 %\), loss [\d.]+, \d+ steps/s, 0:00 left", steps[-1])
+        assert re.search(r"step 60 of 60 \(100 %\), loss [\d.]+, [\d.]+ steps/s, 0:00 left", steps[-1])
         assert any("clustering accuracy (%)" in line for line in lines)
 
     def test_libraries_are_quiet(self, done: subprocess.CompletedProcess[str]) -> None:
@@ -113,7 +113,7 @@ class Terminal:
 def test_a_narrow_terminal_gets_a_bar_and_ctrl_c_leaves_it_clean(tmp_path: Path) -> None:
     terminal = Terminal(command(tmp_path, "trainer.max_steps=1000000"), columns=60)
     try:
-        terminal.read_until(r"training .*\d+/1000000  loss [\d.e+]+  \d+/s [\d:-]+ left")
+        terminal.read_until(r"training .*\d+/1000000  loss [\d.e+]+  [\d.-]+/s [\d:-]+ left")
         bars = [line for line in re.split(r"[\r\n]", terminal.text) if "training" in line]
         assert all(len(re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", line)) <= 60 for line in bars)
         os.killpg(terminal.process.pid, signal.SIGINT)
@@ -122,6 +122,7 @@ def test_a_narrow_terminal_gets_a_bar_and_ctrl_c_leaves_it_clean(tmp_path: Path)
     finally:
         terminal.close()
     assert "Traceback" not in terminal.text
+    assert "soft_vq on digits, seed 0: training 1000000 steps\r\n" in terminal.text
     assert "interrupted; the same command goes on from the last checkpoint" in terminal.text
     assert terminal.text.rfind("\x1b[?25h") > terminal.text.rfind("\x1b[?25l")  # the cursor is back
     assert "seed 0: training 1000000 steps" in (tmp_path / "run.log").read_text()
@@ -129,9 +130,12 @@ def test_a_narrow_terminal_gets_a_bar_and_ctrl_c_leaves_it_clean(tmp_path: Path)
 
 
 def test_without_progress_only_the_log_has_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    assert [type(callback).__name__ for callback in training_progress(False, "")] == ["TrainingLines"]
-    assert training_progress(False, "")[0].show.__name__ == "note"  # type: ignore[attr-defined]
+    (lines,) = training_progress(False, "cell")
+    assert isinstance(lines, TrainingLines)
+    lines.announce("training")
+    lines.show("step")
     assert ProbeProgress(False)("clustering") is None
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize(("setting", "shown"), [(True, True), ("auto", True), (False, False)])

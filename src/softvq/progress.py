@@ -60,6 +60,12 @@ class Pace:
         (start, first), (now, done) = self._seen[0], self._seen[-1]
         return (done - first) / (now - start) if done > first and now > start else None
 
+    @property
+    def rate(self) -> str:
+        """Per second; `-` while nothing is known."""
+        rate = self.per_s
+        return "-" if rate is None else f"{rate:.{0 if rate >= 10 else 1}f}"
+
     def left(self, total: int) -> str:
         """Time left, `-:--` while nothing is known."""
         rate = self.per_s
@@ -126,7 +132,7 @@ class TrainingBar(L.Callback):
         self._bar = Bar("training", trainer.global_step, trainer.max_steps)
 
     def on_train_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
-        told = f"  loss {_loss(trainer):.4g}  {self._bar.pace.per_s or 0:.0f}/s"
+        told = f"  loss {_loss(trainer):.4g}  {self._bar.pace.rate}/s"
         self._bar.at(trainer.global_step, trainer.max_steps, told)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -140,18 +146,19 @@ class TrainingLines(L.Callback):
     """The same as plain lines: one at the start, then at every tenth of the steps and every few minutes.
 
     Args:
-        show: takes a line.
+        announce: takes the first line.
+        show: takes the others.
         label: says whose lines they are, as several runs may print at once.
     """
 
-    def __init__(self, show: Callable[[str], None], label: str) -> None:
-        self.show, self.label = show, label
+    def __init__(self, announce: Callable[[str], None], show: Callable[[str], None], label: str) -> None:
+        self.announce, self.show, self.label = announce, show, label
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._pace = Pace(trainer.global_step)
         self._tenth, self._shown = self._tenths(trainer), self._pace.clock()
         start = f", from step {trainer.global_step}" if trainer.global_step else ""
-        self.show(f"{self.label}: training {trainer.max_steps} steps{start}")
+        self.announce(f"{self.label}: training {trainer.max_steps} steps{start}")
 
     @staticmethod
     def _tenths(trainer: L.Trainer) -> int:
@@ -166,7 +173,7 @@ class TrainingLines(L.Callback):
         self.show(
             f"{self.label}: step {trainer.global_step} of {trainer.max_steps} "
             f"({100 * trainer.global_step // trainer.max_steps} %), loss {_loss(trainer):.4g}, "
-            f"{self._pace.per_s or 0:.0f} steps/s, {self._pace.left(trainer.max_steps)} left"
+            f"{self._pace.rate} steps/s, {self._pace.left(trainer.max_steps)} left"
         )
 
 
@@ -177,8 +184,10 @@ def _loss(trainer: L.Trainer) -> float:
 def training_progress(progress: bool | str, label: str) -> list[L.Callback]:
     """Callbacks that tell how far training is: on the terminal as `trainer.progress` says, in the log always."""
     if not wanted(progress):
-        return [TrainingLines(screen.note, label)]
-    return [TrainingBar(), TrainingLines(screen.note, label)] if on_terminal() else [TrainingLines(screen.print, label)]
+        return [TrainingLines(screen.note, screen.note, label)]
+    if not on_terminal():
+        return [TrainingLines(screen.print, screen.print, label)]
+    return [TrainingLines(screen.print, screen.note, label), TrainingBar()]
 
 
 class ProbeProgress:
