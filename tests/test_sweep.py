@@ -133,7 +133,9 @@ def test_failed_cell_leaves_the_others_alone_and_is_tried_again(
     assert "1 finished, 0 skipped, 1 failed" in told
     failure = next(tmp_path.rglob("failure.json"))
     assert f"failed: {failure.parent}" in told
-    assert json.loads(failure.read_text())["message"] in told
+    message = json.loads(failure.read_text())["message"]
+    assert message in told
+    assert message in (failure.parent / "run.log").read_text()
     kept = finished(tmp_path)
     assert sweep_here(tmp_path, *grid) == 1
     told = capsys.readouterr().out
@@ -172,8 +174,10 @@ def test_changed_configuration_is_refused_and_resume_never_starts_over(
     assert finished(tmp_path) == kept
     assert sweep_here(tmp_path, *one, "seed=1", "resume=never") == 0
     assert json.loads((tmp_path / "one" / "metrics.json").read_text())["seed"] == 1
+    (tmp_path / "one" / ".metrics.json.123").write_text("{")  # as a killed process leaves it
     assert sweep_here(tmp_path, *one, "seed=1", "resume=never") == 0
     assert starts(tmp_path / "one") == 3
+    assert not list((tmp_path / "one").glob(".*.123"))
 
 
 def test_finished_cells_are_skipped_without_loading_torch(tmp_path: Path) -> None:

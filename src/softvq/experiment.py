@@ -185,6 +185,7 @@ def _complete(cell: Cell) -> Outcome:
     if cell.state(settings) == "finished":
         screen.print(f"skipped: {folder.path} is finished; resume=never runs it again")
         return Outcome("skipped", str(folder.path))
+    folder.remove_partial()
     if config.resume == "never":
         folder.start_over()
     resolved = OmegaConf.to_container(config, resolve=True)
@@ -192,7 +193,11 @@ def _complete(cell: Cell) -> Outcome:
     written = {**resolved, "choices": cell.choices, "image_shape": info.image_shape, "result_settings": settings}
     write_text(folder.config, OmegaConf.to_yaml(OmegaConf.create(written)))
     with screen.logged(folder.log):
-        metrics = _run(cell)
+        try:
+            metrics = _run(cell)
+        except Exception as error:
+            screen.note("".join(traceback.format_exception(error)))
+            raise
         folder.failure.unlink(missing_ok=True)
         from softvq.summary import result_table
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,8 +41,15 @@ class RunFolder:
         return FileLock(self.path / ".lock")
 
     def start_over(self) -> None:
-        """Removes what an earlier run left: results, checkpoint, curve."""
+        """Removes what an earlier run left, its log excepted."""
         for file in (self.config, self.metrics, self.failure, self.curve, self.checkpoint, self.latents):
+            file.unlink(missing_ok=True)
+        for folder in (self.figures, self.evaluations):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def remove_partial(self) -> None:
+        """Removes what killed processes had not written whole; under the lock, when nobody is writing."""
+        for file in self.path.glob(".*.[0-9]*"):
             file.unlink(missing_ok=True)
 
 

@@ -101,7 +101,9 @@ class SlurmLauncher(SubmititLauncher):
             if now - asked > ASK_S:
                 states, asked = queue_states(waiting), now
             for name, (job, cell) in list(waiting.items()):
-                state = None if states is None else states.get(name, "gone from the queue")
+                state = (
+                    None if states is None else states.get(name, "CANCELLED")
+                )  # so while it waited: forgotten at once
                 if job.paths.result_pickle.exists():
                     returns[name] = returned(cell, lambda job=job: job.results()[0])
                 elif state is not None and state not in UNDER_WAY:
