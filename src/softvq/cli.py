@@ -166,6 +166,7 @@ def run(main: Callable[[], Any]) -> None:
 
     HYDRA_FULL_ERROR=1 brings the traceback back. Ctrl-C ends with status 130.
     """
+    before = os.environ.get(FULL_ERROR, "0")
     os.environ[FULL_ERROR] = "1"  # Hydra hands its exceptions on
     try:
         main()
@@ -181,6 +182,7 @@ def run(main: Callable[[], Any]) -> None:
             _interrupted()
         raise
     finally:
+        os.environ[FULL_ERROR] = before
         screen.close_bars()
 
 
