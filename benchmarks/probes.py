@@ -1,0 +1,198 @@
+"""Speed of the probes beside plain scikit-learn and a plain PyTorch loop, in one process.
+
+Each repeat times every contender once, so that a machine that slows down slows all of them; the ratio is taken within
+a repeat. `python benchmarks/probes.py --help` has the sizes.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import time
+from collections.abc import Callable
+from itertools import chain, islice
+from typing import Any
+
+import numpy as np
+import torch
+from joblib import Parallel, delayed
+from sklearn.cluster import KMeans
+from threadpoolctl import threadpool_limits
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from softvq.probes.classification import SoftmaxClassifier, glorot_uniform, permutations
+from softvq.probes.clustering import KMeansProbe
+
+CLASSES = 10
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+BATCH_SIZE = 128
+LR, BETAS, EPS = 0.01, (0.9, 0.999), 1e-8
+MAX_ITER, TOL = 300, 1e-4
+
+
+def measure(
+    repeats: int = 5,
+    starts: int = 20,
+    steps: int = 300,
+    clustering_sizes: tuple[tuple[int, int], ...] = ((10_000, 64),),
+    classifier_sizes: tuple[tuple[int, int], ...] = ((50_000, 64), (60_000, 784)),
+) -> dict[str, Any]:
+    """Seconds and speed-ups of K-means and of the softmax classifier: medians over the repeats, with their range."""
+    return {
+        "cores": CORES,
+        "kmeans": [clustering(n, d, repeats, starts) for n, d in clustering_sizes],
+        "classifier": [classifier(n, d, repeats, steps) for n, d in classifier_sizes],
+    }
+
+
+def clustering(n: int, d: int, repeats: int, starts: int) -> dict[str, Any]:
+    """`starts` starts of K-means on n codes of width d, by the probe and by three ways of plain scikit-learn."""
+    codes, labels = latent_codes(n, d)
+
+    def ours() -> float:
+        return KMeansProbe(starts, MAX_ITER, TOL, seed=0)(codes, labels, CLASSES, CORES).inertia
+
+    def all_threads() -> float:
+        return KMeans(CLASSES, n_init=starts, max_iter=MAX_ITER, tol=TOL, random_state=0).fit(codes).inertia_
+
+    def one_thread() -> float:
+        with threadpool_limits(1):
+            return all_threads()
+
+    def a_start_a_thread() -> float:
+        def start(seed: int) -> float:
+            with threadpool_limits(1, user_api="openmp"):
+                return KMeans(CLASSES, n_init=1, max_iter=MAX_ITER, tol=TOL, random_state=seed).fit(codes).inertia_
+
+        with threadpool_limits(1, user_api="blas"):
+            return min(Parallel(CORES, prefer="threads")(delayed(start)(seed) for seed in range(starts)))
+
+    contenders = {
+        "ours": ours,
+        "scikit-learn, all threads": all_threads,
+        "scikit-learn, one thread": one_thread,
+        "scikit-learn, a start a thread": a_start_a_thread,
+    }
+    seconds, cpu_seconds, inertia = race(contenders, repeats)
+    best = min(list(contenders)[1:], key=lambda name: statistics.median(seconds[name]))
+    return {
+        "codes": n,
+        "d": d,
+        "starts": starts,
+        "seconds": {name: spread(values) for name, values in seconds.items()},
+        "cpu_seconds": {name: spread(values) for name, values in cpu_seconds.items()},
+        "speedup_over_best_scikit_learn": spread(ratios(seconds[best], seconds["ours"])),
+        "best_scikit_learn": best,
+        "inertia": inertia,
+    }
+
+
+def classifier(n: int, d: int, repeats: int, steps: int) -> dict[str, Any]:
+    """`steps` steps of Adam from the same weights on the same batches, by the probe and by a plain PyTorch loop."""
+    codes, labels = latent_codes(n + 10_000, d)
+    train, y_train, test, y_test = codes[:n], labels[:n], codes[n:], labels[n:]
+    first = glorot_uniform(d, CLASSES, np.random.default_rng(0))
+
+    def accuracy(weight: np.ndarray, bias: np.ndarray) -> float:
+        return float(((test @ weight.T + bias).argmax(axis=1) == y_test).mean())
+
+    def ours() -> tuple[np.ndarray, np.ndarray]:
+        weight, bias = first.copy(), np.zeros(CLASSES, np.float32)
+        fit = SoftmaxClassifier(LR, *BETAS, EPS, BATCH_SIZE, steps, seed=0).fit
+        with threadpool_limits(1, user_api="blas"):
+            fit(weight, bias, train, y_train, permutations(n, np.random.default_rng(0)))
+        return weight, bias
+
+    def plain() -> tuple[np.ndarray, np.ndarray]:
+        layer = nn.Linear(d, CLASSES)
+        with torch.no_grad():
+            layer.weight.copy_(torch.from_numpy(first))
+            layer.bias.zero_()
+        adam = torch.optim.Adam(layer.parameters(), LR, BETAS, EPS)
+        cross_entropy = nn.CrossEntropyLoss()
+        order = islice(chain.from_iterable(permutations(n, np.random.default_rng(0))), steps * BATCH_SIZE)
+        data = TensorDataset(torch.from_numpy(train), torch.from_numpy(y_train))
+        for x, y in DataLoader(data, BATCH_SIZE, sampler=order):
+            adam.zero_grad()
+            cross_entropy(layer(x), y).backward()
+            adam.step()
+        return layer.weight.detach().numpy(), layer.bias.detach().numpy()
+
+    def plain_on_one_thread() -> tuple[np.ndarray, np.ndarray]:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            return plain()
+        finally:
+            torch.set_num_threads(threads)
+
+    contenders = {"ours": ours, "plain loop, all threads": plain, "plain loop, one thread": plain_on_one_thread}
+    seconds, cpu_seconds, layers = race(contenders, repeats)
+    best = min(list(contenders)[1:], key=lambda name: statistics.median(seconds[name]))
+    return {
+        "codes": n,
+        "d": d,
+        "steps": steps,
+        "seconds": {name: spread(values) for name, values in seconds.items()},
+        "cpu_seconds": {name: spread(values) for name, values in cpu_seconds.items()},
+        "speedup_over_best_plain_loop": spread(ratios(seconds[best], seconds["ours"])),
+        "best_plain_loop": best,
+        "accuracy": {name: accuracy(*layer) for name, layer in layers.items()},
+    }
+
+
+def latent_codes(n: int, d: int) -> tuple[np.ndarray, np.ndarray]:
+    """Codes (n, d) of ten classes that overlap, three deviations apart, with a spectrum that falls off."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, CLASSES, n)
+    scale = (1 / np.sqrt(np.arange(1, d + 1))).astype(np.float32)
+    centres = 3 / np.sqrt(2 * d) * rng.normal(size=(CLASSES, d)).astype(np.float32)
+    return scale * (centres[labels] + rng.standard_normal((n, d), np.float32)), labels
+
+
+def race(
+    contenders: dict[str, Callable[[], Any]], repeats: int
+) -> tuple[dict[str, list[float]], dict[str, list[float]], dict[str, Any]]:
+    """Seconds of each contender in each repeat, in turn after a round to warm up; CPU seconds; what each returned.
+
+    CPU seconds, of all threads together, still compare contenders of one thread on a machine that others use too.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    cpu_seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    results = {name: contender() for name, contender in contenders.items()}
+    for _ in range(repeats):
+        for name, contender in contenders.items():
+            started, cpu_started = time.perf_counter(), time.process_time()
+            contender()
+            seconds[name].append(time.perf_counter() - started)
+            cpu_seconds[name].append(time.process_time() - cpu_started)
+    return seconds, cpu_seconds, results
+
+
+def ratios(theirs: list[float], ours: list[float]) -> list[float]:
+    return [a / b for a, b in zip(theirs, ours, strict=True)]
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--starts", type=int, default=20, help="of K-means")
+    parser.add_argument("--steps", type=int, default=300, help="of the classifier")
+    parser.add_argument("--wide", action="store_true", help="also codes of width 256 and raw pixels of 32x32x3")
+    args = parser.parse_args()
+    sizes = {}
+    if args.wide:
+        sizes = {
+            "clustering_sizes": ((10_000, 64), (10_000, 256)),
+            "classifier_sizes": ((50_000, 64), (50_000, 256), (60_000, 784), (20_000, 3072)),
+        }
+    print(json.dumps(measure(args.repeats, args.starts, args.steps, **sizes), indent=2))
+
+
+if __name__ == "__main__":
+    main()
