@@ -339,7 +339,6 @@ def test_a_loss_that_is_no_number_stops_training_at_its_step(monkeypatch, config
     assert f"{error.term} is nan at step 5" in str(error)
 
 
-@pytest.mark.xfail(strict=True, reason="the sum of all terms is named, not the term that spoils it")
 def test_the_term_that_spoils_the_loss_is_named(monkeypatch, configure, build):
     error = spoiled(configure, build, monkeypatch, "decoder.output.0.bias")
     assert error.term == "reconstruction_loss"

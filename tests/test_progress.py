@@ -127,7 +127,7 @@ def test_a_narrow_terminal_gets_a_bar_and_ctrl_c_leaves_it_clean(tmp_path: Path)
     assert terminal.text.rfind("\x1b[?25h") > terminal.text.rfind("\x1b[?25l")  # the cursor is back
     assert "seed 0: training 1000000 steps" in (tmp_path / "run.log").read_text()
     assert not CONTROL.search((tmp_path / "run.log").read_text())
-    assert (tmp_path / "run.log").read_text().endswith("stopped by KeyboardInterrupt\n")
+    assert (tmp_path / "run.log").read_text().endswith("interrupted\n")
 
 
 def test_without_progress_only_the_log_has_lines(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
 """The LightningModule: encoder, bottleneck and decoder, trained in chunks of steps."""
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -75,7 +76,8 @@ class Autoencoder(L.LightningModule):
         self.capture: Capture | None = None
         self._replayed: ReplayedSteps | None = None
         self.term_names: list[str] = []
-        self.curve: dict[str, float] = {}  # sums of the loss terms since the last row
+        self.curve: dict[str, float] = {}  # sums of the loss terms since the last row,
+        self.curve_steps = 0  # and of how many steps
 
     def pixels(self, images: Tensor) -> Tensor:
         """Floats uint8 / 255 + pixel_offset, in the images' shape."""
@@ -179,18 +181,19 @@ class Autoencoder(L.LightningModule):
         names = self.term_names
         values = self.trainer.strategy.reduce(values, reduce_op="mean")  # over devices, whose shares are alike in size
         rows = values.tolist()  # the one wait for the device in a chunk
-        if not torch.isfinite(values).all():
-            step, term = (~torch.isfinite(values)).nonzero()[0].tolist()
-            raise NonFiniteLossError(first_step + step + 1, names[term], rows[step][term])
+        for step, row in enumerate(rows, start=first_step + 1):
+            bad = [(name, value) for name, value in zip(names, row, strict=True) if not math.isfinite(value)]
+            if bad:  # the first one is the loss itself, the sum of the others
+                raise NonFiniteLossError(step, *bad[min(1, len(bad) - 1)])
+        self.curve_steps += len(rows)
         for row in rows:
             for name, value in zip(names, row, strict=True):
                 self.curve[name] = self.curve.get(name, 0.0) + value
         step = first_step + len(rows)
         self.log("loss", rows[-1][0], prog_bar=True, logger=False)
         if step % self.log_every_n_steps == 0 or step == self.trainer.max_steps:
-            counted = (step - 1) % self.log_every_n_steps + 1
-            means = {f"train/{name}": total / counted for name, total in self.curve.items()}
-            self.curve = {}
+            means = {f"train/{name}": total / self.curve_steps for name, total in self.curve.items()}
+            self.curve, self.curve_steps = {}, 0
             for logger in self.loggers:
                 logger.log_metrics(means, step=step)
 
@@ -201,7 +204,7 @@ class Autoencoder(L.LightningModule):
         self.log_dict(terms, batch_size=len(images), on_epoch=True, sync_dist=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["curve"] = self.curve
+        checkpoint["curve"] = (self.curve, self.curve_steps)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.curve = checkpoint["curve"]
+        self.curve, self.curve_steps = checkpoint["curve"]

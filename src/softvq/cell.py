@@ -76,6 +76,8 @@ def build_model(config: DictConfig, image_shape: tuple[int, int, int], pixel_var
     decoder = faults.build(lambda: instantiate(config.network.decoder, image_shape=image_shape))
     reconstruction = faults.build(lambda: instantiate(config.reconstruction, variance=pixel_variance))
     faults.check()
+    if config.bottleneck.d != config.network.d:
+        raise ConfigError([f"bottleneck.d is {config.bottleneck.d} but network.d is {config.network.d}; set network.d"])
     assert encoder is not None
     assert bottleneck is not None
     assert decoder is not None

@@ -84,10 +84,12 @@ class Screen:
             self.note(f"{datetime.now():%Y-%m-%d %H:%M:%S} {shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])}")
             try:
                 yield
-            except BaseException as error:
-                # Lightning turns Ctrl-C into an exit.
-                cause = error.__context__ or error if isinstance(error, SystemExit) else error
-                self.note(": ".join(filter(None, (f"stopped by {type(cause).__name__}", str(cause)))))
+            except KeyboardInterrupt:
+                self.note("interrupted")
+                raise
+            except SystemExit as stop:
+                if isinstance(stop.__context__, KeyboardInterrupt):  # what Lightning makes of it
+                    self.note("interrupted")
                 raise
             finally:
                 self.close_bars()

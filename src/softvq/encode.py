@@ -16,11 +16,12 @@ from softvq.probes.protocol import Codes
 class Encoded:
     """What one pass over both parts gives.
 
-    Shapes: z_e (n, M * d) and index (n, M) or None, both of the test set; examples and reconstructions
+    Shapes: train_z_e (N, M * d); test_z_e (n, M * d) and test_index (n, M) or None; examples and reconstructions
     (k, H, W, C) in [0, 1].
     """
 
     codes: Codes
+    train_z_e: np.ndarray
     test_z_e: np.ndarray
     test_index: np.ndarray | None
     test_mse: float
@@ -52,10 +53,12 @@ def encode(model: Autoencoder, arrays: ImageArrays, tap: str, batch_size: int, e
     model.eval()
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     check_tap(model, arrays, tap)
-    train = [
-        model.bottleneck(model.encoder(model.pixels(batch.to(device))), None).taps[tap].flatten(1).float().cpu()
-        for batch in ImageBatches(arrays.train_images, batch_size)
-    ]
+    train: list[Tensor] = []
+    train_z_e: list[Tensor] = []
+    for batch in ImageBatches(arrays.train_images, batch_size):
+        taps = model.bottleneck(model.encoder(model.pixels(batch.to(device))), None).taps
+        train.append(taps[tap].flatten(1).float().cpu())
+        train_z_e.append(taps["z_e"].flatten(1).float().cpu())
     test: list[Tensor] = []
     z_e: list[Tensor] = []
     index: list[Tensor] = []
@@ -75,6 +78,7 @@ def encode(model: Autoencoder, arrays: ImageArrays, tap: str, batch_size: int, e
     codes = Codes(torch.cat(train).numpy(), arrays.train_labels, torch.cat(test).numpy(), arrays.test_labels, classes)
     return Encoded(
         codes=codes,
+        train_z_e=torch.cat(train_z_e).numpy(),
         test_z_e=torch.cat(z_e).numpy(),
         test_index=torch.cat(index).numpy() if index else None,
         test_mse=squared_error / arrays.test_images.size,

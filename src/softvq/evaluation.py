@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from hydra.utils import instantiate
-from lightning.pytorch.accelerators import AcceleratorRegistry
 from omegaconf import DictConfig, OmegaConf
 
 from softvq.cell import build_model
@@ -80,7 +79,7 @@ def device_of(accelerator: str) -> torch.device:
     """The first device of Lightning's accelerator of that name; `auto` takes a GPU where there is one."""
     if accelerator == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if accelerator not in AcceleratorRegistry.available_accelerators():
-        known = ", ".join(["auto", *sorted(AcceleratorRegistry.available_accelerators())])
-        raise ValueError(f"trainer.accelerator must be one of {known}, got {accelerator!r}")
-    return torch.device({"gpu": "cuda"}.get(accelerator, accelerator))
+    known = {"cpu": "cpu", "gpu": "cuda", "cuda": "cuda", "mps": "mps"}
+    if accelerator not in known:
+        raise ValueError(f"trainer.accelerator must be one of auto, {', '.join(known)}, got {accelerator!r}")
+    return torch.device(known[accelerator])

@@ -12,16 +12,19 @@ from typing import Any
 
 from filelock import Timeout
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from yaml import YAMLError
 
+from softvq.checks import at_least
 from softvq.cli import missing_values
 from softvq.config import CONF_DIR, compose, config_hash, differences, result_settings
 from softvq.console import screen
 from softvq.data.arrays import DatasetInfo, prepare, prepared_info
 from softvq.data.source import Source
 from softvq.launchers import RANK, die_with_sweep, threads_of_job, told_to_stop
-from softvq.runs import Outcome, RunFolder, read_json, write_json, write_text
+from softvq.runs import DamagedFileError, Outcome, RunFolder, read_json, write_json, write_text
 
 
 class ChangedConfigError(ValueError):
@@ -61,9 +64,9 @@ class Cell:
         if self.config.resume == "never":
             return "new"
         if settings is not None:
-            if self.folder.config.exists():
-                old: Any = OmegaConf.to_container(OmegaConf.load(self.folder.config))
-                lines = differences(old["result_settings"], settings)
+            # A run that failed before its first checkpoint has left nothing to mix up.
+            if self.folder.config.exists() and (self.folder.checkpoint.exists() or self.folder.metrics.exists()):
+                lines = differences(self._recorded_settings(), settings)
                 if lines:
                     raise ChangedConfigError(self.folder.path, lines)
             if self.is_finished(settings):
@@ -75,7 +78,17 @@ class Cell:
     def is_finished(self, settings: dict[str, Any]) -> bool:
         """Whether its folder holds the results of these settings."""
         metrics = read_json(self.folder.metrics)
-        return metrics is not None and metrics["config_hash"] == config_hash(settings)
+        if metrics is None:
+            return False
+        if not isinstance(metrics, dict) or "config_hash" not in metrics:
+            raise DamagedFileError(self.folder.metrics, "it has no config_hash")
+        return metrics["config_hash"] == config_hash(settings)
+
+    def _recorded_settings(self) -> dict[str, Any]:
+        try:
+            return OmegaConf.to_container(OmegaConf.load(self.folder.config))["result_settings"]  # type: ignore[index,call-overload,return-value]
+        except (YAMLError, KeyError, TypeError, OSError) as error:
+            raise DamagedFileError(self.folder.config, f"{type(error).__name__}: {error}") from error
 
 
 def read_cell(config: DictConfig, hydra: DictConfig, folder: str | Path, launcher: DictConfig | None) -> Cell:
@@ -92,6 +105,12 @@ def read_cell(config: DictConfig, hydra: DictConfig, folder: str | Path, launche
     choices = dict(hydra.runtime.choices)
     if config.resume not in ("auto", "never"):
         raise ValueError(f"resume must be auto or never, got {config.resume!r}")
+    if (choices["bottleneck"] == "raw") != (choices["network"] == "pixels"):
+        raise ValueError(
+            f"bottleneck=raw and network=pixels belong together, got bottleneck={choices['bottleneck']} "
+            f"network={choices['network']}"
+        )
+    _check_numbers(config)
     if choices["network"] == "auto":
         height, width, channels = instantiate(config.data.source).image_shape()
         choices["network"] = "mlp" if channels == 1 and max(height, width) <= 28 else "conv"
@@ -101,11 +120,24 @@ def read_cell(config: DictConfig, hydra: DictConfig, folder: str | Path, launche
         config.data.pixel_offset = -0.5 if choices["network"].startswith("conv") else 0.0
     if config.data.output_activation is None:
         config.data.output_activation = "linear" if config.data.pixel_offset else "sigmoid"
+    if choices["bottleneck"] in ("raw", "untrained") and config.trained:
+        raise ValueError(f"trained=true: bottleneck={choices['bottleneck']} is a floor that is never trained")
     if not config.trained:
         config.trainer.max_steps = 0
     if config.trainer.threads is None:
         config.trainer.threads = threads_of_job(launcher)
     return Cell(config, choices, RunFolder(folder))
+
+
+def _check_numbers(config: DictConfig) -> None:
+    """Whole numbers that no part checks for itself."""
+    at_least("seed", config.seed, 0, whole=True)
+    at_least("trainer.max_steps", config.trainer.max_steps, 0, whole=True)
+    at_least("trainer.log_every_n_steps", config.trainer.log_every_n_steps, 1, whole=True)
+    at_least("trainer.val_every_n_steps", config.trainer.val_every_n_steps, 1, whole=True)
+    at_least("data.eval_batch_size", config.data.eval_batch_size, 1, whole=True)
+    if config.trainer.threads is not None:
+        at_least("trainer.threads", config.trainer.threads, 1, whole=True)
 
 
 def run_cell(config: DictConfig) -> Outcome:
@@ -141,9 +173,11 @@ def run_cell(config: DictConfig) -> Outcome:
 
 
 def _failed(folder: RunFolder, error: Exception) -> Outcome:
+    if isinstance(error, InstantiationException) and isinstance(error.__cause__, ValueError):
+        error = error.__cause__  # Hydra's words around it say nothing more
     frames = traceback.extract_tb(error.__traceback__)
     lines = traceback.format_exception(error)
-    if not isinstance(error, ChangedConfigError):  # that folder is another run's
+    if not isinstance(error, ChangedConfigError) and not folder.metrics.exists():  # that folder is another run's
         content = {
             "error": type(error).__name__,
             "message": str(error),
@@ -184,6 +218,7 @@ def _complete(cell: Cell) -> Outcome:
     settings = cell.settings(info)
     if cell.state(settings) == "finished":
         screen.print(f"skipped: {folder.path} is finished; resume=never runs it again")
+        folder.failure.unlink(missing_ok=True)
         return Outcome("skipped", str(folder.path))
     folder.remove_partial()
     if config.resume == "never":

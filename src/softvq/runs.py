@@ -53,6 +53,16 @@ class RunFolder:
             file.unlink(missing_ok=True)
 
 
+class DamagedFileError(ValueError):
+    """A file of a run folder that is not what a run writes there."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(
+            f"{path} is damaged or no run's: {reason}; choose another folder (hydra.run.dir=PATH) "
+            "or start over with resume=never"
+        )
+
+
 def write_json(path: Path, content: Any) -> None:
     """Writes JSON whole or not at all."""
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
@@ -67,5 +77,12 @@ def write_text(path: Path, text: str) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file holds, or None where it is absent."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    """What a JSON file holds, or None where it is absent.
+
+    Raises:
+        DamagedFileError: if it holds something else.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    except ValueError as error:
+        raise DamagedFileError(path, str(error)) from error

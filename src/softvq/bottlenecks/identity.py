@@ -14,7 +14,7 @@ class Identity(Bottleneck):
 
     def __init__(self, d: int) -> None:
         super().__init__()
-        at_least("network.d", d, 1)
+        at_least("network.d", d, 1, whole=True)
         self.d = d
 
     @property

@@ -18,7 +18,7 @@ class LogNormalDropout(Bottleneck):
 
     def __init__(self, d: int, info_weight: float, max_alpha: float, reduction: str) -> None:
         super().__init__()
-        at_least("network.d", d, 1)
+        at_least("network.d", d, 1, whole=True)
         at_least("bottleneck.info_weight", info_weight, 0)
         at_least("bottleneck.max_alpha", max_alpha, 0)
         self.d, self.info_weight, self.max_alpha = d, info_weight, max_alpha

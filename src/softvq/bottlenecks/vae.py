@@ -26,7 +26,7 @@ class GaussianPosterior(Bottleneck):
 
     def __init__(self, d: int, kl_weight: float) -> None:
         super().__init__()
-        at_least("network.d", d, 1)
+        at_least("network.d", d, 1, whole=True)
         at_least("bottleneck.kl_weight", kl_weight, 0)
         self.d, self.kl_weight = d, kl_weight
 

@@ -28,8 +28,8 @@ class VectorQuantizer(Bottleneck):
         codebook_init: Callable[[int, int], Tensor],
     ) -> None:
         super().__init__()
-        at_least("network.d", d, 1)
-        at_least("bottleneck.K", K, 2)
+        at_least("network.d", d, 1, whole=True)
+        at_least("bottleneck.K", K, 2, whole=True)
         at_least("bottleneck.codebook_weight", codebook_weight, 0)
         at_least("bottleneck.commitment_weight", commitment_weight, 0)
         self.codebook_weight, self.commitment_weight = codebook_weight, commitment_weight

@@ -28,8 +28,9 @@ class MLPEncoder(Encoder):
 
     def __init__(self, image_shape: tuple[int, int, int], heads: dict[str, int], hidden: list[int]) -> None:
         super().__init__()
-        self.body = dense_stack([math.prod(image_shape), *hidden])
-        self.heads = nn.ModuleDict({name: nn.Linear(hidden[-1], width) for name, width in heads.items()})
+        widths = [math.prod(image_shape), *hidden]
+        self.body = dense_stack(widths)
+        self.heads = nn.ModuleDict({name: nn.Linear(widths[-1], width) for name, width in heads.items()})
         glorot_uniform(self)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
@@ -48,8 +49,9 @@ class MLPDecoder(nn.Module):
         super().__init__()
         at_least("network.d", d, 1)
         self.image_shape = tuple(image_shape)
-        self.body = dense_stack([d, *hidden])
-        self.output = nn.Sequential(nn.Linear(hidden[-1], math.prod(image_shape)), output_layer(output_activation))
+        widths = [d, *hidden]
+        self.body = dense_stack(widths)
+        self.output = nn.Sequential(nn.Linear(widths[-1], math.prod(image_shape)), output_layer(output_activation))
         glorot_uniform(self)
 
     def forward(self, z: Tensor) -> Tensor:

@@ -11,6 +11,8 @@ import numpy as np
 
 from softvq import figures
 from softvq.autoencoder import Autoencoder
+from softvq.checks import at_least
+from softvq.data.arrays import ImageArrays
 from softvq.data.module import ImageData
 from softvq.encode import Encoded, check_tap, encode
 from softvq.probes.classification import Classification
@@ -52,13 +54,16 @@ class Probes(L.Callback):
     ) -> None:
         self.clustering, self.classification, self.tap = clustering, classification, tap
         self.limits = (train_limit, test_limit)
+        at_least("probes.tsne_points", tsne_points, 2)
         self.tsne_points, self.seed, self.jobs = tsne_points, seed, jobs
         self.figures_dir, self.latents_path, self.progress = figures_dir, latents_path, progress
         self.results: dict[str, Any] = {}
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, Autoencoder)
-        check_tap(pl_module, trainer.datamodule.arrays, self.tap)  # type: ignore[attr-defined]
+        data: ImageData = trainer.datamodule  # type: ignore[attr-defined]
+        check_tap(pl_module, data.arrays, self.tap)
+        self._check_labels(data.arrays)
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if not trainer.is_global_zero:
@@ -81,6 +86,20 @@ class Probes(L.Callback):
             self._save_latents(encoded)
         self._draw(encoded, K, data.arrays.info.name, trained=trainer.max_steps > 0)
 
+    def _check_labels(self, arrays: ImageArrays) -> None:
+        """Refuses what the probes would refuse after all of the training."""
+        parts = (("train", arrays.train_labels, self.limits[0]), ("test", arrays.test_labels, self.limits[1]))
+        for part, labels, limit in parts:
+            if limit is not None:
+                at_least(f"probes.{part}_limit", limit, 1)
+            probed = labels[:limit]
+            if len(probed) < arrays.info.classes or len(np.unique(probed)) < 2:
+                raise ValueError(
+                    f"probes.{part}_limit={limit} leaves {len(probed)} {part} codes of {len(np.unique(probed))} "
+                    f"classes; the probes need two classes, and as many codes as the data have classes "
+                    f"({arrays.info.classes})"
+                )
+
     @staticmethod
     def _reconstruction(trainer: L.Trainer, encoded: Encoded, variance: float) -> dict[str, float] | None:
         if trainer.max_steps == 0:  # nothing has learned to reconstruct
@@ -89,17 +108,19 @@ class Probes(L.Callback):
 
     def _save_latents(self, encoded: Encoded) -> None:
         assert self.latents_path is not None
-        codes = encoded.codes
-        np.savez(
-            self.latents_path,
-            train=codes.train,
-            train_labels=codes.train_labels,
-            test=codes.test,
-            test_labels=codes.test_labels,
-        )
+        partial = self.latents_path.with_name(f".{self.latents_path.name}")
+        with partial.open("wb") as file:
+            np.savez(
+                file,
+                train=encoded.train_z_e,
+                train_labels=encoded.codes.train_labels,
+                test=encoded.test_z_e,
+                test_labels=encoded.codes.test_labels,
+            )
+        partial.replace(self.latents_path)
 
     def _draw(self, encoded: Encoded, K: int | None, data: str, trained: bool) -> None:
-        if trained:
+        if trained and encoded.examples.shape[-1] in (1, 3):  # others cannot be shown as a picture
             figures.reconstructions(
                 encoded.examples,
                 encoded.reconstructions,
