@@ -161,6 +161,13 @@ class Interrupts(L.Callback):
             raise KeyboardInterrupt
 
 
+class Waits(L.Callback):
+    """For a file that the environment names."""
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        wait_for(Path(os.environ["GO"]).exists)
+
+
 class Dies(L.Callback):
     """As when the system kills a process that takes too much memory."""
 

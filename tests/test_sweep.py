@@ -102,14 +102,13 @@ def test_sweep_of_twelve_cells_killed_five_times_at_random(tmp_path: Path) -> No
 
 @pytest.mark.slow
 def test_two_sweeps_of_one_folder_share_its_cells(tmp_path: Path) -> None:
-    folder = tmp_path / "logs"
-    grid = ("bottleneck=identity,vq", "seed=0", "hydra/launcher=basic", "trainer.max_steps=500")
-    with running(folder, *grid) as first:
-        assert wait_for(lambda: cells(folder), first)
-        second = sweep(folder, *grid)
-        assert first.wait() == 0
-    assert second.returncode == 0, second.stderr
-    assert f"waiting: another process is at {folder}" in second.stdout
+    folder, out, go = tmp_path / "logs", tmp_path / "logs.out", tmp_path / "go"
+    grid = ("bottleneck=identity,vq", "hydra/launcher=basic", "+trainer.callbacks.odd._target_=sweeps.Waits")
+    environment = {"GO": str(go), "PYTHONPATH": str(ROOT / "tests")}
+    with running(folder, *grid, **environment) as first, running(folder, *grid, **environment) as second:
+        assert wait_for(lambda: "waiting: another process is at" in out.read_text(), first)
+        go.touch()
+        assert [first.wait(), second.wait()] == [0, 0], out.read_text()
     assert [starts(cell) for cell in cells(folder)] == [1, 1]
     assert len(finished(folder)) == 2
 
