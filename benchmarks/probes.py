@@ -147,7 +147,7 @@ def latent_codes(n: int, d: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     labels = rng.integers(0, CLASSES, n)
     scale = (1 / np.sqrt(np.arange(1, d + 1))).astype(np.float32)
-    centres = 3 / np.sqrt(2 * d) * rng.normal(size=(CLASSES, d)).astype(np.float32)
+    centres = (3 / np.sqrt(2 * d) * rng.normal(size=(CLASSES, d))).astype(np.float32)
     return scale * (centres[labels] + rng.standard_normal((n, d), np.float32)), labels
 
 
