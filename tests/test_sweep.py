@@ -98,6 +98,14 @@ def test_sweep_of_twelve_cells_killed_five_times_at_random(tmp_path: Path) -> No
     draw.shuffle(moments)
     kills = [(moment, draw.random() < 0.5, draw.uniform(0, 2)) for moment in moments]
     check_that_killing_changes_nothing(tmp_path / "broken", tmp_path / "unbroken", overrides, 12, kills)
+    assert tables(tmp_path / "broken") == tables(tmp_path / "unbroken")
+
+
+def tables(folder: Path) -> list[str]:
+    """What the report makes of a sweep, less its page, which tells paths and times."""
+    out = folder / "report"
+    subprocess.run([sys.executable, "-m", "softvq.report", str(folder), "--out", str(out)], cwd=ROOT, check=True)
+    return [(out / name).read_text() for name in ("tables.md", "tables.tex", "results.json")]
 
 
 @pytest.mark.slow
