@@ -225,13 +225,11 @@ def test_swept_experiments_may_not_speak_to_hydra(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_hundred_cells_are_planned_in_seconds(tmp_path: Path) -> None:
-    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime  # not the clock, which other work holds up
     grid = ("bottleneck=identity,vae,vq,soft_vq", "seed=range(0,25)", "hydra.sweeper.plan_only=true")
     ended = sweep(tmp_path, *grid)
     assert "100 cells: 0 finished, 100 to run" in ended.stdout, ended.stderr
-    assert (
-        resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before < 30
-    )  # of a busy core; half that of an idle one
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before < 40
 
 
 class FakeCell:
