@@ -206,7 +206,7 @@ def test_a_part_set_aside_is_never_trained_on_and_its_loss_is_in_the_curve(tmp_p
         ("bottleneck.commitment_weight=-1", "bottleneck.commitment_weight must be at least 0, got -1"),
         ("bottleneck.reduction=median", "bottleneck.reduction must be one of sum, mean, got 'median'"),
         ("network=conv", "needs at least 16 x 16 pixels, got 8 x 8"),
-        ("network=pixels", "network=pixels has no heads"),
+        ("network=pixels", "bottleneck=raw and network=pixels belong together, got bottleneck=soft_vq"),
         ("data.batch_size=0", "data.batch_size must be at least 1, got 0"),
         ("data.val_fraction=1.5", "data.val_fraction must be at least 0 and below 1, got 1.5"),
         ("probes.tap=z_x", "probes.tap is 'z_x'"),
