@@ -4,6 +4,7 @@
 set -euo pipefail
 
 if [ "$1" = --stop ]; then
+    SLURM_CONF=$2/slurm.conf scancel --full --signal=KILL --user="$(id -un)" && sleep 1 || true
     for name in slurmd slurmctld munged; do
         if [ -s "$2/$name.pid" ]; then
             kill "$(cat "$2/$name.pid")" || true
