@@ -17,7 +17,7 @@ def at_least(key: str, value: float, minimum: float, whole: bool = False) -> Non
         ValueError: naming the key, the rule and the value.
     """
     kind = Integral if whole else Real
-    if isinstance(value, bool) or not isinstance(value, kind) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, kind) or math.isinf(value):
         raise ValueError(f"{key} must be a {'whole' if whole else 'finite'} number, got {value!r}")
-    if value < minimum:
+    if not value >= minimum:
         raise ValueError(f"{key} must be at least {minimum}, got {value}")
