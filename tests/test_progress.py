@@ -110,6 +110,7 @@ class Terminal:
         os.close(self.screen)
 
 
+@pytest.mark.slow
 def test_a_narrow_terminal_gets_a_bar_and_ctrl_c_leaves_it_clean(tmp_path: Path) -> None:
     terminal = Terminal(command(tmp_path, "trainer.max_steps=1000000"), columns=60)
     try:
