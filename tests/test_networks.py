@@ -268,7 +268,7 @@ def numpy_symmetric_convolution(x, kernel):
     return output
 
 
-EVEN_AND_ODD = [(8, 8), (7, 7), (6, 9), (9, 6), (2, 3), (5, 2)]
+EVEN_AND_ODD = [(8, 8), (4, 4), (4, 3), (7, 7), (6, 9), (9, 6), (2, 3), (5, 2)]
 
 
 @pytest.mark.parametrize("size", EVEN_AND_ODD)

@@ -8,11 +8,12 @@ import lightning as L
 import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch.optim import Adam, Optimizer
 
 from softvq.bottlenecks.base import Bottleneck, Latent
 from softvq.checks import at_least
 from softvq.data.module import Chunk
+from softvq.eager import update_in_backward
 from softvq.networks.layers import Encoder
 from softvq.randomness import Stream, generator
 from softvq.steps import Capture, ReplayedSteps
@@ -96,8 +97,9 @@ class Autoencoder(L.LightningModule):
 
         Shapes: images uint8 (B, H, W, C); noise as the bottleneck draws it.
         """
-        reconstruction, latent = self(images, noise)
-        reconstruction_loss = self.reconstruction(reconstruction, self.pixels(images))
+        x = self.pixels(images)
+        latent = self.bottleneck(self.encoder(x), noise)
+        reconstruction_loss = self.reconstruction(self.decoder(latent.z), x)
         return {
             "loss": reconstruction_loss + self.penalty_weight * latent.penalty,
             "reconstruction_loss": reconstruction_loss,
@@ -125,6 +127,9 @@ class Autoencoder(L.LightningModule):
         if self.capture is not None:
             for group in optimizer.param_groups:
                 group["capturable"] = True  # its step counts live on the device, where a replay can raise them
+        one_cpu = parameters[0].device.type == "cpu" and self._trainer is not None and self.trainer.world_size == 1
+        if one_cpu and isinstance(optimizer, Adam) and optimizer.defaults["fused"]:
+            update_in_backward(optimizer)
         return optimizer
 
     def training_step(self, chunk: Chunk, batch_idx: int) -> None:

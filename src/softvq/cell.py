@@ -21,6 +21,7 @@ from softvq.config import config_hash, cores, result_settings
 from softvq.console import screen
 from softvq.data.module import ImageData
 from softvq.launchers import RANK
+from softvq.memory import keep_freed_memory
 from softvq.probes.callback import Probes
 from softvq.progress import ProbeProgress, training_progress, wanted
 from softvq.runs import RunFolder, write_json
@@ -137,6 +138,7 @@ def run(config: DictConfig, folder: RunFolder, choices: dict[str, Any]) -> dict[
     checked_out = commit()  # of the code that is loaded, whatever is checked out by the end
     threads = config.trainer.threads or cores()
     torch.set_num_threads(threads)
+    keep_freed_memory()
     torch.set_float32_matmul_precision(config.trainer.matmul_precision)
     faults = _Faults()
     data = faults.build(lambda: build_data(config))

@@ -1,6 +1,7 @@
 """Reconstruction losses; only their ratio to a bottleneck's penalty gives the penalty's weights a meaning."""
 
 from torch import Tensor, nn
+from torch.nn.functional import mse_loss
 
 from softvq.checks import at_least
 
@@ -29,7 +30,7 @@ class GaussianReconstruction(nn.Module):
         self.variance = above_zero(variance)
 
     def forward(self, reconstruction: Tensor, x: Tensor) -> Tensor:
-        return (reconstruction - x).square().sum() / (2 * self.variance * len(x))
+        return mse_loss(reconstruction, x, reduction="sum") / (2 * self.variance * len(x))
 
 
 class NormalizedMSE(nn.Module):
@@ -41,4 +42,4 @@ class NormalizedMSE(nn.Module):
         self.variance, self.weight = above_zero(variance), weight
 
     def forward(self, reconstruction: Tensor, x: Tensor) -> Tensor:
-        return self.weight * (reconstruction - x).square().mean() / self.variance
+        return self.weight * mse_loss(reconstruction, x) / self.variance

@@ -9,6 +9,7 @@ from softvq.checks import at_least
 from softvq.networks.layers import Encoder, glorot_uniform, output_layer
 
 PADDINGS = ("symmetric", "same")
+FEW_POSITIONS = 4
 
 
 def layer_sizes(image_shape: tuple[int, int, int], layers: int) -> list[tuple[int, int]]:
@@ -40,6 +41,41 @@ def _check_padding(padding: str) -> None:
         raise ValueError(f"network.padding must be one of {', '.join(PADDINGS)}, got {padding!r}")
 
 
+def as_one_product(positions: int, x: Tensor) -> bool:
+    """Whether a layer from or to so few positions an image is faster as one matrix product over the batch.
+
+    The gradient of a convolution's weights visits all of them once an image.
+    """
+    return positions <= FEW_POSITIONS and x.device.type == "cpu"
+
+
+class Convolution(nn.Conv2d):
+    """A 3x3 convolution with stride 2; where it ends in few positions, on a CPU, one matrix product."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        padding = int(self.padding[0])
+        height, width = ((size + 2 * padding - 3) // 2 + 1 for size in x.shape[2:])
+        if not as_one_product(height * width, x):
+            return super().forward(x)
+        windows = functional.unfold(x, 3, padding=padding, stride=2)  # (B, channels_in * 9, positions)
+        y = functional.linear(windows.transpose(1, 2), self.weight.flatten(1), self.bias)
+        return y.unflatten(1, (height, width)).permute(0, 3, 1, 2)
+
+
+class TransposedConvolution(nn.ConvTranspose2d):
+    """The transpose of `Convolution`."""
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        if not as_one_product(x.shape[2] * x.shape[3], x):
+            return super().forward(x, output_size)
+        padding = int(self.padding[0])
+        size = [2 * s + 1 - 2 * padding + int(more) for s, more in zip(x.shape[2:], self.output_padding, strict=True)]
+        windows = x.flatten(2).transpose(1, 2) @ self.weight.flatten(1)  # (B, positions, channels_out * 9)
+        y = functional.fold(windows.transpose(1, 2), size, 3, padding=padding, stride=2)
+        assert self.bias is not None
+        return y + self.bias[:, None, None]
+
+
 class Halve(nn.Module):
     """A 3x3 convolution with stride 2 from `size` to half of it, rounded up."""
 
@@ -51,7 +87,7 @@ class Halve(nn.Module):
         right = 2 * ((size[1] + 1) // 2) + 1 - size[1] - left
         # A convolution pads equally on both sides by itself, and faster; a surplus zero after is never read.
         self.pad = None if top == left == 1 else (left, right, top, bottom)
-        self.conv = nn.Conv2d(channels_in, channels_out, 3, stride=2, padding=1 if self.pad is None else 0)
+        self.conv = Convolution(channels_in, channels_out, 3, stride=2, padding=1 if self.pad is None else 0)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(x if self.pad is None else functional.pad(x, self.pad))
@@ -66,7 +102,7 @@ class Double(nn.Module):
         self.top, self.left = _before(size[0], padding), _before(size[1], padding)
         self.symmetric = self.top == self.left == 1
         output_padding = ((size[0] + 1) % 2, (size[1] + 1) % 2) if self.symmetric else (0, 0)
-        self.conv = nn.ConvTranspose2d(
+        self.conv = TransposedConvolution(
             channels_in, channels_out, 3, stride=2, padding=int(self.symmetric), output_padding=output_padding
         )
 
