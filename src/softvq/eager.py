@@ -24,6 +24,7 @@ def update_in_backward(optimizer: Adam) -> None:
 
 @torch.no_grad()
 def _update(optimizer: Adam, group_index: int, parameter: nn.Parameter) -> None:
+    assert parameter.grad is not None
     group, state = optimizer.param_groups[group_index], optimizer.state[parameter]
     if not state:  # as Adam starts it
         state["step"] = torch.zeros(())

@@ -69,9 +69,10 @@ class TransposedConvolution(nn.ConvTranspose2d):
         if not as_one_product(x.shape[2] * x.shape[3], x):
             return super().forward(x, output_size)
         padding = int(self.padding[0])
-        size = [2 * s + 1 - 2 * padding + int(more) for s, more in zip(x.shape[2:], self.output_padding, strict=True)]
+        more = self.output_padding
+        height, width = (2 * x.shape[axis] + 1 - 2 * padding + int(more[axis - 2]) for axis in (2, 3))
         windows = x.flatten(2).transpose(1, 2) @ self.weight.flatten(1)  # (B, positions, channels_out * 9)
-        y = functional.fold(windows.transpose(1, 2), size, 3, padding=padding, stride=2)
+        y = functional.fold(windows.transpose(1, 2), (height, width), 3, padding=padding, stride=2)
         assert self.bias is not None
         return y + self.bias[:, None, None]
 
