@@ -197,6 +197,37 @@ def test_a_part_set_aside_is_never_trained_on_and_its_loss_is_in_the_curve(tmp_p
     assert float(rows[4]["val/loss"]) != float(rows[2]["val/loss"])
 
 
+def test_the_validation_protocol_reads_no_test_image_and_no_test_label(tmp_path: Path) -> None:
+    write_arrays(tmp_path / "own", shape=(12, 10))
+    overrides = (
+        "data=arrays",
+        f"data.root={tmp_path}",
+        f"data.dir={tmp_path / 'own'}",
+        "bottleneck=soft_vq",
+        "data.val_fraction=0.5",
+        "probes=validation",
+        "probes.classification.steps=20",
+        "network=mlp",
+        *SMALL_MLP,
+    )
+    first = run(tmp_path / "first", *overrides)
+    rng = np.random.default_rng(1)
+    images, labels = (np.load(tmp_path / "own" / f"test_{kind}.npy") for kind in ("images", "labels"))
+    np.save(tmp_path / "own" / "test_images.npy", rng.integers(0, 256, images.shape, dtype=np.uint8))
+    np.save(tmp_path / "own" / "test_labels.npy", rng.permutation(labels))
+    second = run(tmp_path / "second", *overrides)
+    assert first["provenance"]["data"]["sha256"] != second["provenance"]["data"]["sha256"]
+    assert first["probes"] == second["probes"]
+    assert first["reconstruction"] == second["reconstruction"]
+    assert first["protocol"]["name"] == "validation"
+
+
+def test_the_validation_protocol_needs_images_set_aside(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"probes\.part=validation needs images set aside; set data\.val_fraction"):
+        complete(make_cell(tmp_path, "data=digits", "bottleneck=soft_vq", "probes=validation", *SMALL_MLP))
+    assert not (tmp_path / "checkpoints" / "last.ckpt").exists()
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
@@ -210,6 +241,7 @@ def test_a_part_set_aside_is_never_trained_on_and_its_loss_is_in_the_curve(tmp_p
         ("data.batch_size=0", "data.batch_size must be at least 1, got 0"),
         ("data.val_fraction=1.5", "data.val_fraction must be at least 0 and below 1, got 1.5"),
         ("probes.tap=z_x", "probes.tap is 'z_x'"),
+        ("probes.part=train", "probes.part must be test or validation, got 'train'"),
     ],
 )
 def test_settings_that_do_not_fit_are_named_before_training(override: str, message: str, tmp_path: Path) -> None:

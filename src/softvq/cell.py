@@ -113,6 +113,7 @@ def build_probes(config: DictConfig, folder: RunFolder, jobs: int) -> Probes:
         clustering=instantiate(protocol.clustering),
         classification=instantiate(protocol.classification),
         tap=protocol.tap,
+        part=protocol.part,
         train_limit=protocol.train_limit,
         test_limit=protocol.test_limit,
         tsne_points=protocol.tsne_points,

@@ -8,10 +8,9 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from softvq.cell import build_model
+from softvq.cell import build_data, build_model
 from softvq.config import cores
 from softvq.console import screen
-from softvq.data.arrays import prepare
 from softvq.encode import encode
 from softvq.probes.protocol import diagnostics, probe
 from softvq.progress import ProbeProgress, wanted
@@ -30,8 +29,11 @@ def evaluate_run(config: DictConfig) -> dict[str, Any]:
     if metrics is None:
         raise ValueError(f"run={config.run} holds no finished run: {folder.metrics} is missing; train it first")
     run_config: Any = OmegaConf.load(folder.config)
-    data = config.data or run_config.data
-    arrays = prepare(instantiate(data.source), data.root)
+    of_data = run_config.copy()
+    of_data.data = config.data or run_config.data
+    data = build_data(of_data)
+    data.setup()
+    arrays = data.probed_arrays(config.probes.part)
     trained_on = metrics["provenance"]["data"]
     shape = tuple(run_config.image_shape)
     if arrays.info.image_shape != shape:

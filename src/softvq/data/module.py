@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -143,6 +144,27 @@ class ImageData(L.LightningDataModule):
             return np.arange(size), np.arange(0)
         shuffled = torch.randperm(size, generator=generator(self.seed, Stream.SPLIT)).numpy()
         return np.sort(shuffled[held_out:]), np.sort(shuffled[:held_out])
+
+    def probed_arrays(self, part: str) -> ImageArrays:
+        """The arrays that the probes read: what was trained on and, as `test_*`, the part whose scores count.
+
+        Raises:
+            ValueError: for a part other than `test` and `validation`, or for a validation part without images.
+        """
+        if part == "test":
+            return self.arrays
+        if part != "validation":
+            raise ValueError(f"probes.part must be test or validation, got {part!r}")
+        if not len(self.val_indices):
+            raise ValueError("probes.part=validation needs images set aside; set data.val_fraction, e.g. to 0.1")
+        images, labels = self.arrays.train_images, self.arrays.train_labels
+        return replace(
+            self.arrays,
+            train_images=images[self.train_indices],
+            train_labels=labels[self.train_indices],
+            test_images=images[self.val_indices],
+            test_labels=labels[self.val_indices],
+        )
 
     def train_dataloader(self) -> ChunkLoader:
         assert self.trainer is not None

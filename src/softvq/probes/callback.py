@@ -28,6 +28,7 @@ class Probes(L.Callback):
         clustering: K-means under the protocol's settings.
         classification: the single-layer classifier under the protocol's settings.
         tap: which latent the probes read.
+        part: whose codes are clustered and scored: `test`, or `validation` for choices.
         train_limit: probe the first training codes only; None for all.
         test_limit: likewise for the test codes.
         tsne_points: test codes in the t-SNE figure.
@@ -43,6 +44,7 @@ class Probes(L.Callback):
         clustering: Callable[..., Clustering],
         classification: Callable[..., Classification],
         tap: str,
+        part: str,
         train_limit: int | None,
         test_limit: int | None,
         tsne_points: int,
@@ -52,7 +54,7 @@ class Probes(L.Callback):
         latents_path: Path | None,
         progress: Callable[[str], Progress | None],
     ) -> None:
-        self.clustering, self.classification, self.tap = clustering, classification, tap
+        self.clustering, self.classification, self.tap, self.part = clustering, classification, tap, part
         self.limits = (train_limit, test_limit)
         at_least("probes.tsne_points", tsne_points, 2)
         self.tsne_points, self.seed, self.jobs = tsne_points, seed, jobs
@@ -62,8 +64,9 @@ class Probes(L.Callback):
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, Autoencoder)
         data: ImageData = trainer.datamodule  # type: ignore[attr-defined]
-        check_tap(pl_module, data.arrays, self.tap)
-        self._check_labels(data.arrays)
+        arrays = data.probed_arrays(self.part)
+        check_tap(pl_module, arrays, self.tap)
+        self._check_labels(arrays)
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if not trainer.is_global_zero:
@@ -71,7 +74,7 @@ class Probes(L.Callback):
         assert isinstance(pl_module, Autoencoder)
         data: ImageData = trainer.datamodule  # type: ignore[attr-defined]
         started = time.perf_counter()
-        encoded = encode(pl_module, data.arrays, self.tap, data.eval_batch_size)
+        encoded = encode(pl_module, data.probed_arrays(self.part), self.tap, data.eval_batch_size)
         codes = encoded.codes.limited(*self.limits)
         found = probe(codes, self.clustering, self.classification, self.jobs, self.progress)
         codebook = getattr(pl_module.bottleneck, "codebook", None)
@@ -125,7 +128,7 @@ class Probes(L.Callback):
                 encoded.examples,
                 encoded.reconstructions,
                 self.figures_dir / "reconstructions.png",
-                title=f"{data}: test images above their reconstructions",
+                title=f"{data}: {self.part} images above their reconstructions",
             )
         labels = encoded.codes.test_labels
         figures.tsne(
@@ -134,11 +137,11 @@ class Probes(L.Callback):
             self.figures_dir / "tsne.png",
             seed=self.seed,
             points=self.tsne_points,
-            title=f"{data}: t-SNE of z_e, test set",
+            title=f"{data}: t-SNE of z_e, {self.part} set",
         )
         if encoded.test_index is not None and K is not None:
             figures.codebook_use(
                 np.bincount(encoded.test_index.ravel(), minlength=K),
                 self.figures_dir / "codebook_use.png",
-                title=f"{data}: codewords used on the test set",
+                title=f"{data}: codewords used on the {self.part} set",
             )
