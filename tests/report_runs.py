@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from softvq.config import CONF_DIR, config_hash, result_settings
+from softvq.experiment import read_cell
 from softvq.published import published
 from softvq.runs import read_json, write_json, write_text
 
@@ -23,13 +24,14 @@ HOSTILE = r"a|b & 50% of $x_1^2$ {#1} ~ \input{/etc/passwd} `code` <script>alert
 
 @cache
 def composed(data: str, bottleneck: str, overrides: tuple[str, ...] = ()) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Resolved configuration and choices."""
+    """Resolved configuration and choices of a cell, as a run completes them."""
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         config = compose("train", [f"data={data}", f"bottleneck={bottleneck}", *overrides], return_hydra_config=True)
-    choices = dict(config.hydra.runtime.choices)
+    hydra = config.hydra
     OmegaConf.set_struct(config, False)
     del config["hydra"]
-    return OmegaConf.to_container(config, resolve=True), choices
+    cell = read_cell(config, hydra, "run", None)
+    return OmegaConf.to_container(cell.config, resolve=True), cell.choices
 
 
 def write_run(

@@ -68,7 +68,10 @@ def result_settings(config: Mapping[str, Any], data_sha256: str) -> dict[str, An
             **{key: data[key] for key in ("name", "batch_size", "val_fraction", "pixel_offset", "output_activation")},
             "sha256": data_sha256,
         },
-        "trainer": {key: trainer[key] for key in ("max_steps", "precision", "matmul_precision", "callbacks")},
+        "trainer": {
+            **{key: trainer[key] for key in ("precision", "matmul_precision", "callbacks")},
+            "max_steps": trainer["max_steps"] if config["trained"] else 0,
+        },
         "probes": probes,
     }
 
