@@ -1,13 +1,17 @@
 """Hydra's grid sweep with a plan before it, and a table and an exit code after it."""
 
+import re
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
+
+SEED = re.compile(r"^seed=(\d+)$")
 
 
 class GridSweeper(BasicSweeper):
@@ -22,6 +26,7 @@ class GridSweeper(BasicSweeper):
     def __init__(self, max_batch_size: int | None, params: dict[str, str] | None, plan_only: bool) -> None:
         super().__init__(max_batch_size=max_batch_size, params=params)
         self.plan_only = plan_only
+        self.composed: dict[tuple[str, ...], DictConfig] = {}  # of cells that differ in their seed alone, the first
 
     def sweep(self, arguments: list[str]) -> Any:
         from softvq import sweep
@@ -40,8 +45,7 @@ class GridSweeper(BasicSweeper):
     def _read(self, overrides: Sequence[str]) -> Any:
         from softvq.experiment import read_cell
 
-        assert self.hydra_context is not None
-        composed = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+        composed = self._compose(overrides)
         state = HydraConfig.instance().cfg
         HydraConfig.instance().set_config(composed)  # what ${hydra:...} in the folder's name refers to
         try:
@@ -51,6 +55,19 @@ class GridSweeper(BasicSweeper):
             return read_cell(config, hydra, folder, hydra.launcher)
         finally:
             HydraConfig.instance().cfg = state
+
+    def _compose(self, overrides: Sequence[str]) -> DictConfig:
+        """A cell's configuration. Another seed changes nothing but itself, and composing is what a plan waits for."""
+        assert self.hydra_context is not None
+        others = tuple(SEED.sub("seed", override) for override in overrides)
+        seeds = [int(match[1]) for match in map(SEED.match, overrides) if match]
+        if others not in self.composed:
+            self.composed[others] = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+        composed = deepcopy(self.composed[others])
+        if seeds:
+            composed.seed = seeds[-1]
+            composed.hydra.overrides.task = list(overrides)
+        return composed
 
     def _launch(self, cells: Sequence[Sequence[str]]) -> list[Any]:
         assert self.launcher is not None
