@@ -17,13 +17,13 @@ from hydra import compose, initialize_config_dir
 from image_files import write_arrays, write_cifar10, write_idx_set, write_pictures, write_svhn
 from omegaconf import OmegaConf
 
-from softvq.autoencoder import NonFiniteLossError
 from softvq.cell import ConfigError
 from softvq.config import CONF_DIR
 from softvq.data.source import DataError
 from softvq.evaluation import evaluate_run
 from softvq.experiment import Cell, ChangedConfigError, complete, read_cell
 from softvq.runs import RunFolder
+from softvq.training import NonFiniteLossError
 
 ROOT = Path(__file__).parents[1]
 ROWS = ("raw", "untrained", "identity", "vae", "beta_vae", "info_dropout", "vq", "soft_vq")

@@ -5,8 +5,9 @@ finished cell is recognised without it.
 """
 
 import traceback
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,10 @@ class ChangedConfigError(ValueError):
             f"{folder} holds a run of another configuration:\n  {changes}\n"
             "Choose another folder (hydra.run.dir=PATH) or start over with resume=never"
         )
+
+
+# What updates every number by itself, so that stacked weights are updated as they would be alone.
+ELEMENTWISE = {f"torch.optim.{name}" for name in ("Adam", "AdamW", "Adamax", "RAdam", "RMSprop", "Adagrad", "SGD")}
 
 
 @dataclass(frozen=True)
@@ -111,6 +116,8 @@ def read_cell(config: DictConfig, hydra: DictConfig, folder: str | Path, launche
             f"network={choices['network']}"
         )
     _check_numbers(config)
+    if config.trainer.seeds_per_process > 1:
+        _check_together(config, in_sweep=launcher is not None)
     if choices["network"] == "auto":
         height, width, channels = instantiate(config.data.source).image_shape()
         choices["network"] = "mlp" if channels == 1 and max(height, width) <= 28 else "conv"
@@ -135,13 +142,37 @@ def _check_numbers(config: DictConfig) -> None:
     at_least("trainer.max_steps", config.trainer.max_steps, 0, whole=True)
     at_least("trainer.log_every_n_steps", config.trainer.log_every_n_steps, 1, whole=True)
     at_least("trainer.val_every_n_steps", config.trainer.val_every_n_steps, 1, whole=True)
+    at_least("trainer.seeds_per_process", config.trainer.seeds_per_process, 1, whole=True)
     at_least("data.eval_batch_size", config.data.eval_batch_size, 1, whole=True)
     if config.trainer.threads is not None:
         at_least("trainer.threads", config.trainer.threads, 1, whole=True)
 
 
-def run_cell(config: DictConfig) -> Outcome:
-    """Trains, probes and records one cell, or as much of that as is missing.
+def _check_together(config: DictConfig, in_sweep: bool) -> None:
+    """Settings under which several seeds can be trained at once.
+
+    Raises:
+        ValueError: listing those that stand against it.
+    """
+    trainer, S = config.trainer, config.trainer.seeds_per_process
+    faults = []
+    if not in_sweep:
+        faults.append("it is for sweeps; add -m and the seeds, e.g. seed=0,1,2,3")
+    if trainer.devices not in (1, "1"):
+        faults.append(f"trainer.devices={trainer.devices}: seeds are trained at once on one device; set it to 1")
+    if str(trainer.precision).startswith("16-mixed"):
+        faults.append(f"trainer.precision={trainer.precision} scales all losses alike; use bf16-mixed or 32-true")
+    if config.optimizer["_target_"] not in ELEMENTWISE:
+        known = ", ".join(sorted(ELEMENTWISE))
+        faults.append(f"optimizer._target_={config.optimizer['_target_']} may look across seeds; use one of {known}")
+    if trainer.callbacks:
+        faults.append(f"trainer.callbacks={list(trainer.callbacks)} expect a single model; drop them")
+    if faults:
+        raise ValueError("\n  ".join([f"trainer.seeds_per_process={S}, which should be 1 here:", *faults]))
+
+
+def run_cell(config: DictConfig) -> Outcome | list[Outcome]:
+    """Trains, probes and records one cell, or as much of that as is missing; in a job of several seeds, each of them.
 
     A cell of a sweep never raises: whatever went wrong is in its outcome and in its `failure.json`.
 
@@ -153,23 +184,36 @@ def run_cell(config: DictConfig) -> Outcome:
     if in_sweep:
         die_with_sweep(hydra.launcher)
     folder = RunFolder(hydra.runtime.output_dir)
+    members: Any = OmegaConf.to_container(config.trainer.members) if config.trainer.members else {}
+    folders = [RunFolder(path) for path in members.values()] or [folder]
     try:
         cell = read_cell(config, hydra, folder.path, hydra.launcher if in_sweep else None)
         if RANK:
             _run(cell)
             return Outcome("finished", str(folder.path))
-        return complete(cell)
+        return complete_together(_members(cell, members)) if members else complete(cell)
     except Exception as error:
-        outcome = _failed(folder, error)
+        outcomes = [_failed(own, error) for own in folders]
         if in_sweep:
-            return outcome
+            return outcomes if members else outcomes[0]
         raise SystemExit(1) from None
     except SystemExit as error:
         if not in_sweep:
             raise
         if told_to_stop(error):
             raise KeyboardInterrupt from error
-        return _failed(folder, RuntimeError(f"the cell exited with status {error.code}"))
+        outcomes = [_failed(own, RuntimeError(f"the cell exited with status {error.code}")) for own in folders]
+        return outcomes if members else outcomes[0]
+
+
+def _members(cell: Cell, members: dict[int, str]) -> list[Cell]:
+    """The cells of a job of several seeds, each as if it had been read by itself."""
+    cells = []
+    for seed, path in members.items():
+        config = cell.config.copy()
+        config.seed, config.trainer.members = seed, None
+        cells.append(replace(cell, config=config, folder=RunFolder(path)))
+    return cells
 
 
 def _failed(folder: RunFolder, error: Exception) -> Outcome:
@@ -199,19 +243,62 @@ def complete(cell: Cell) -> Outcome:
         ValueError: for settings that do not fit, or data that are missing or damaged.
         NonFiniteLossError: if training diverges.
     """
-    lock = cell.folder.lock()
+    with _locked(cell.folder):
+        if skipped := _begin(cell):
+            return skipped
+        with screen.logged(cell.folder.log):
+            return _end(cell, lambda: _run(cell))
+
+
+def complete_together(cells: Sequence[Cell]) -> list[Outcome]:
+    """Does what is missing of cells that differ in their seeds alone, at once, under all their folders' locks.
+
+    What a cell raises is in its outcome and in its `failure.json`; the others go on.
+    """
+    outcomes: dict[Path, Outcome] = {}
+    with ExitStack() as locks:
+        for folder in sorted((cell.folder for cell in cells), key=lambda folder: folder.path):
+            locks.enter_context(_locked(folder))  # all in one order, so that no two jobs wait for each other
+        missing = []
+        for cell in cells:
+            try:
+                skipped = _begin(cell)
+            except Exception as error:
+                skipped = _failed(cell.folder, error)
+            if skipped:
+                outcomes[cell.folder.path] = skipped
+            else:
+                missing.append(cell)
+        if missing:
+            from softvq.together import run_together  # torch and lightning, too
+
+            with screen.logged(*(cell.folder.log for cell in missing)):
+                for cell, finish in run_together(missing):
+                    with screen.logged_alone(cell.folder.log):
+                        try:
+                            outcomes[cell.folder.path] = _end(cell, finish)
+                        except Exception as error:
+                            outcomes[cell.folder.path] = _failed(cell.folder, error)
+    return [outcomes[cell.folder.path] for cell in cells]
+
+
+@contextmanager
+def _locked(folder: RunFolder) -> Iterator[None]:
+    """Holds a folder's lock, however long another process is at it."""
+    lock = folder.lock()
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        screen.print(f"waiting: another process is at {cell.folder.path}")
+        screen.print(f"waiting: another process is at {folder.path}")
         lock.acquire()
     try:
-        return _complete(cell)
+        yield
     finally:
         lock.release()
 
 
-def _complete(cell: Cell) -> Outcome:
+def _begin(cell: Cell) -> Outcome | None:
+    """Makes a cell's folder ready for its run; an outcome if it is finished already."""
     config, folder = cell.config, cell.folder
     source = cell.source()
     info = prepared_info(source, config.data.root) or prepare(source, config.data.root).info
@@ -227,17 +314,22 @@ def _complete(cell: Cell) -> Outcome:
     assert isinstance(resolved, dict)
     written = {**resolved, "choices": cell.choices, "image_shape": info.image_shape, "result_settings": settings}
     write_text(folder.config, OmegaConf.to_yaml(OmegaConf.create(written)))
-    with screen.logged(folder.log):
-        try:
-            metrics = _run(cell)
-        except Exception as error:
-            screen.note("".join(traceback.format_exception(error)))
-            raise
-        folder.failure.unlink(missing_ok=True)
-        from softvq.summary import result_table
+    return None
 
-        screen.print(result_table(metrics))
-        screen.print(f"results: {folder.path}")
+
+def _end(cell: Cell, run: Callable[[], dict[str, Any]]) -> Outcome:
+    """Calls what gives a cell its metrics, and shows them."""
+    folder = cell.folder
+    try:
+        metrics = run()
+    except Exception as error:
+        screen.note("".join(traceback.format_exception(error)))
+        raise
+    folder.failure.unlink(missing_ok=True)
+    from softvq.summary import result_table
+
+    screen.print(result_table(metrics))
+    screen.print(f"results: {folder.path}")
     return Outcome("finished", str(folder.path))
 
 
