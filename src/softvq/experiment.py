@@ -157,18 +157,22 @@ def _check_together(config: DictConfig, in_sweep: bool) -> None:
     trainer, S = config.trainer, config.trainer.seeds_per_process
     faults = []
     if not in_sweep:
-        faults.append("it is for sweeps; add -m and the seeds, e.g. seed=0,1,2,3")
+        faults.append("add -m and several seeds, e.g. seed=0,1,2,3")
     if trainer.devices not in (1, "1"):
-        faults.append(f"trainer.devices={trainer.devices}: seeds are trained at once on one device; set it to 1")
-    if str(trainer.precision).startswith("16-mixed"):
-        faults.append(f"trainer.precision={trainer.precision} scales all losses alike; use bf16-mixed or 32-true")
+        faults.append(f"set trainer.devices=1 in place of {trainer.devices}: seeds are trained at once on one device")
+    if str(trainer.precision) in ("16-mixed", "16"):
+        faults.append(
+            f"set trainer.precision=bf16-mixed or 32-true: {trainer.precision} scales all seeds' losses alike"
+        )
     if config.optimizer["_target_"] not in ELEMENTWISE:
         known = ", ".join(sorted(ELEMENTWISE))
-        faults.append(f"optimizer._target_={config.optimizer['_target_']} may look across seeds; use one of {known}")
+        faults.append(f"set optimizer._target_ to one of {known}: {config.optimizer['_target_']} may look across seeds")
     if trainer.callbacks:
-        faults.append(f"trainer.callbacks={list(trainer.callbacks)} expect a single model; drop them")
+        faults.append(f"drop trainer.callbacks={list(trainer.callbacks)}, which expect a single model")
     if faults:
-        raise ValueError("\n  ".join([f"trainer.seeds_per_process={S}, which should be 1 here:", *faults]))
+        raise ValueError(
+            "\n  ".join([f"trainer.seeds_per_process={S} is not possible here; set it to 1, or:", *faults])
+        )
 
 
 def run_cell(config: DictConfig) -> Outcome | list[Outcome]:
