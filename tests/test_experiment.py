@@ -19,7 +19,7 @@ from omegaconf import OmegaConf
 
 from softvq.autoencoder import NonFiniteLossError
 from softvq.cell import ConfigError
-from softvq.config import CONF_DIR
+from softvq.config import CONF_DIR, built_network
 from softvq.data.source import DataError
 from softvq.evaluation import evaluate_run
 from softvq.experiment import Cell, ChangedConfigError, complete, read_cell
@@ -83,6 +83,11 @@ def write_colour(root: Path) -> tuple[str, ...]:
     return ("data=arrays", f"data.dir={root / 'own'}")
 
 
+def write_tiny_colour(root: Path) -> tuple[str, ...]:
+    write_arrays(root / "own", shape=(8, 8, 3))
+    return ("data=arrays", f"data.dir={root / 'own'}")
+
+
 def write_folder(root: Path) -> tuple[str, ...]:
     write_pictures(root / "own", shape=(20, 17, 3))
     return ("data=image_folder", f"data.dir={root / 'own'}", "network=conv", *SMALL_CONV)
@@ -109,7 +114,46 @@ def write_objects(root: Path) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize(
-    "write", [write_gray, write_colour, write_folder, write_mnist, write_fashion, write_house_numbers, write_objects]
+    ("shape", "network", "K"),
+    [
+        ((28, 28), "mlp", 128),
+        ((28, 29), "conv", 32),
+        ((16, 16, 3), "conv", 32),
+        ((15, 40, 3), "mlp", 128),
+        ((8, 8, 3), "mlp", 128),
+    ],
+)
+def test_ones_own_images_get_the_network_that_takes_them(
+    shape: tuple[int, ...], network: str, K: int, tmp_path: Path
+) -> None:
+    write_arrays(tmp_path, shape=shape)
+    cell = make_cell(tmp_path / "run", "data=arrays", f"data.dir={tmp_path}")
+    assert cell.choices["network"] == network
+    assert cell.config.bottleneck.K == K
+
+
+def test_the_provenance_names_the_network_that_was_built(tmp_path: Path) -> None:
+    for bottleneck, network in (("vae", "conv_spatial"), ("soft_vq", "conv")):
+        cell = make_cell(tmp_path, "fidelity=released", "data=svhn", f"bottleneck={bottleneck}")
+        assert built_network(cell.config, cell.choices["network"]) == network
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("multirun", [False, True])
+def test_ones_own_data_need_no_network_on_the_command_line(multirun: bool, tmp_path: Path) -> None:
+    write_arrays(tmp_path / "own", shape=(8, 8, 3))
+    where = f"hydra.sweep.dir={tmp_path}" if multirun else f"hydra.run.dir={tmp_path / 'run'}"
+    chosen = ["data=arrays", f"data.dir={tmp_path / 'own'}", f"data.root={tmp_path}", where]
+    cells = ["-m", "seed=0,1"] if multirun else []
+    command = [sys.executable, str(ROOT / "train.py"), *cells, *QUICK, *chosen]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    written = [json.loads(file.read_text()) for file in tmp_path.rglob("metrics.json")]
+    assert [metrics["provenance"]["network"] for metrics in written] == ["mlp"] * (1 + multirun)
+
+
+@pytest.mark.parametrize(
+    "write", [write_gray, write_colour, write_tiny_colour, write_folder, write_mnist, write_fashion, write_house_numbers, write_objects]
 )
 @pytest.mark.parametrize("bottleneck", ["raw", "beta_vae", "soft_vq"])
 def test_rows_run_on_every_source(write: Callable[[Path], tuple[str, ...]], bottleneck: str, tmp_path: Path) -> None:

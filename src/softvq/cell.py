@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from softvq.autoencoder import Autoencoder
 from softvq.checkpoint import ResumeCheckpoint
-from softvq.config import config_hash, cores, result_settings
+from softvq.config import built_network, config_hash, cores, result_settings
 from softvq.console import screen
 from softvq.data.module import ImageData
 from softvq.launchers import RANK
@@ -217,7 +217,7 @@ def _metrics(
             "commit": checked_out,
             "versions": {name: version(name) for name in ("softvq", "torch", "lightning", "scikit-learn", "numpy")},
             "data": {"name": info.name, "source": info.source, "sha256": info.sha256, "verified": info.verified},
-            "network": choices["network"],
+            "network": built_network(config, choices["network"]),
             "device": device_name(trainer),
             "devices": trainer.world_size,
             "threads": threads,

@@ -112,8 +112,7 @@ def read_cell(config: DictConfig, hydra: DictConfig, folder: str | Path, launche
         )
     _check_numbers(config)
     if choices["network"] == "auto":
-        height, width, channels = instantiate(config.data.source).image_shape()
-        choices["network"] = "mlp" if channels == 1 and max(height, width) <= 28 else "conv"
+        choices["network"] = _fitting_network(*instantiate(config.data.source).image_shape())
         overrides = [*hydra.overrides.task, f"network={choices['network']}"]
         config = compose(CONF_DIR, hydra.job.config_name, overrides)
     if config.data.pixel_offset is None:
@@ -127,6 +126,12 @@ def read_cell(config: DictConfig, hydra: DictConfig, folder: str | Path, launche
     if config.trainer.threads is None:
         config.trainer.threads = threads_of_job(launcher)
     return Cell(config, choices, RunFolder(folder))
+
+
+def _fitting_network(height: int, width: int, channels: int) -> str:
+    """The network of one's own images: MNIST's up to its size and where conv cannot halve them four times."""
+    small = channels == 1 and max(height, width) <= 28
+    return "mlp" if small or min(height, width) < 16 else "conv"
 
 
 def _check_numbers(config: DictConfig) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from rich.table import Table
 
+from softvq.config import built_network
 from softvq.data.arrays import prepared_info
 from softvq.experiment import Cell
 from softvq.runs import RunFolder
@@ -137,7 +138,9 @@ def _estimate(pending: list[PlannedCell]) -> None:
 
 
 def _kind(cell: Cell) -> tuple[Any, ...]:
-    return (cell.choices["network"], cell.config.data.name, cell.config.data.batch_size, cell.config.trainer.threads)
+    config = cell.config
+    network = built_network(config, cell.choices["network"])
+    return (network, config.data.name, config.data.batch_size, config.trainer.threads)
 
 
 def _past_speeds(folders: set[Path]) -> dict[tuple[Any, ...], float]:
