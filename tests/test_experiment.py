@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,12 +16,14 @@ import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
 from image_files import write_arrays, write_cifar10, write_idx_set, write_pictures, write_svhn
+from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
 from omegaconf import OmegaConf
 
 from softvq.autoencoder import NonFiniteLossError
 from softvq.cell import ConfigError
 from softvq.config import CONF_DIR, built_network
 from softvq.data.source import DataError
+from softvq.devices import check_accelerator
 from softvq.evaluation import evaluate_run
 from softvq.experiment import Cell, ChangedConfigError, complete, read_cell
 from softvq.runs import RunFolder
@@ -153,7 +156,17 @@ def test_ones_own_data_need_no_network_on_the_command_line(multirun: bool, tmp_p
 
 
 @pytest.mark.parametrize(
-    "write", [write_gray, write_colour, write_tiny_colour, write_folder, write_mnist, write_fashion, write_house_numbers, write_objects]
+    "write",
+    [
+        write_gray,
+        write_colour,
+        write_tiny_colour,
+        write_folder,
+        write_mnist,
+        write_fashion,
+        write_house_numbers,
+        write_objects,
+    ],
 )
 @pytest.mark.parametrize("bottleneck", ["raw", "beta_vae", "soft_vq"])
 def test_rows_run_on_every_source(write: Callable[[Path], tuple[str, ...]], bottleneck: str, tmp_path: Path) -> None:
@@ -283,15 +296,66 @@ def test_the_validation_protocol_needs_images_set_aside(tmp_path: Path) -> None:
         ("network=conv", "needs at least 16 x 16 pixels, got 8 x 8"),
         ("network=pixels", "bottleneck=raw and network=pixels belong together, got bottleneck=soft_vq"),
         ("data.batch_size=0", "data.batch_size must be at least 1, got 0"),
+        ("data.batch_size=abc", "data.batch_size must be a whole number, got 'abc'"),
+        ("data.eval_batch_size=2.5", "data.eval_batch_size must be a whole number, got 2.5"),
+        ("data.val_fraction=abc", "data.val_fraction must be a finite number, got 'abc'"),
+        ("bottleneck.K=abc", "bottleneck.K must be a whole number, got 'abc'"),
+        ("bottleneck.K=2.5", "bottleneck.K must be a whole number, got 2.5"),
+        ("network.d=abc", "network.d must be a whole number, got 'abc'"),
+        ("optimizer.lr=abc", "optimizer.lr must be a finite number, got 'abc'"),
+        ("optimizer.lr=-1", "optimizer.lr must be at least 0, got -1"),
+        ("seed=abc", "seed must be a whole number, got 'abc'"),
+        ("trainer.max_steps=abc", "trainer.max_steps must be a whole number, got 'abc'"),
+        ("trainer.devices=0", "trainer.devices must be at least 1, a list of devices like [0,1], -1 for all, or auto"),
+        ("trainer.devices=[]", "trainer.devices must be at least 1"),
+        ("trainer.accelerator=gpv", "trainer.accelerator must be one of auto, cpu, gpu, cuda, mps, got 'gpv'"),
+        ("trainer.precision=foo", "trainer.precision must be one of 32-true, bf16-mixed, 16-mixed, "),
+        ("trainer.matmul_precision=foo", "trainer.matmul_precision must be one of highest, high, medium, got 'foo'"),
+        ("resume=sometimes", "resume must be one of auto, never, got 'sometimes'"),
         ("data.val_fraction=1.5", "data.val_fraction must be at least 0 and below 1, got 1.5"),
         ("probes.tap=z_x", "probes.tap is 'z_x'"),
         ("probes.part=train", "probes.part must be test or validation, got 'train'"),
     ],
 )
 def test_settings_that_do_not_fit_are_named_before_training(override: str, message: str, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=message.replace("(", r"\(")):
+    with pytest.raises(ValueError, match=re.escape(message)):
         complete(make_cell(tmp_path, "data=digits", "bottleneck=soft_vq", override))
     assert not (tmp_path / "checkpoints" / "last.ckpt").exists()
+
+
+@pytest.mark.parametrize("precision", [32, "16-mixed", "bf16"])
+@pytest.mark.parametrize("devices", [1, -1, "auto", "[0,1]"])
+def test_what_lightning_takes_is_no_fault(precision: int | str, devices: int | str, tmp_path: Path) -> None:
+    make_cell(tmp_path, "data=digits", f"trainer.precision={precision}", f"trainer.devices={devices}")
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "devices", "message"),
+    [
+        ("gpu", 1, "trainer.accelerator=gpu: torch finds none on this machine; set trainer.accelerator=cpu, or auto"),
+        ("cuda", "auto", "trainer.accelerator=cuda: torch finds none on this machine"),
+    ],
+)
+def test_an_accelerator_that_is_not_there_is_named(
+    accelerator: str, devices: int | str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CUDAAccelerator, "auto_device_count", lambda: 0)
+    monkeypatch.setattr(MPSAccelerator, "is_available", lambda: False)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        check_accelerator(accelerator, devices)
+
+
+@pytest.mark.parametrize("devices", [3, [0, 2]])
+def test_more_gpus_than_there_are_are_refused(devices: int | list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CUDAAccelerator, "auto_device_count", lambda: 2)
+    check_accelerator("gpu", 2)
+    with pytest.raises(ValueError, match=r"this machine has 2; set trainer\.devices=-1"):
+        check_accelerator("gpu", devices)
+
+
+def test_all_settings_of_the_wrong_kind_are_named_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"seed must .*\n  trainer\.max_steps must .*\n  trainer\.devices must "):
+        make_cell(tmp_path, "data=digits", "seed=abc", "trainer.max_steps=-1", "trainer.devices=0")
 
 
 def test_all_faults_are_reported_together(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from softvq.checkpoint import ResumeCheckpoint
 from softvq.config import built_network, config_hash, cores, result_settings
 from softvq.console import screen
 from softvq.data.module import ImageData
+from softvq.devices import check_accelerator
 from softvq.launchers import RANK
 from softvq.memory import keep_freed_memory
 from softvq.probes.callback import Probes
@@ -141,6 +142,7 @@ def run(config: DictConfig, folder: RunFolder, choices: dict[str, Any]) -> dict[
     torch.set_num_threads(threads)
     keep_freed_memory()
     torch.set_float32_matmul_precision(config.trainer.matmul_precision)
+    check_accelerator(config.trainer.accelerator, config.trainer.devices)
     faults = _Faults()
     data = faults.build(lambda: build_data(config))
     faults.check()

@@ -89,10 +89,9 @@ def result_settings(config: Mapping[str, Any], data_sha256: str) -> dict[str, An
 
 
 def built_network(config: DictConfig, chosen: str) -> str:
-    """The choice of `network` that a configuration builds: released presets put `conv_spatial` in the place of `conv`."""
+    """The choice of `network` that a configuration builds: released presets put `conv_spatial` in place of `conv`."""
     for path in sorted((CONF_DIR / "network").glob(f"{chosen}*.yaml")):
-        encoder = OmegaConf.load(path).get("encoder", {})
-        if encoder.get("_target_") == config.network.encoder._target_:
+        if OmegaConf.select(OmegaConf.load(path), "encoder._target_") == config.network.encoder._target_:
             return path.stem
     return chosen
 

@@ -11,10 +11,12 @@ from omegaconf import DictConfig, OmegaConf
 from softvq.cell import build_data, build_model
 from softvq.config import cores
 from softvq.console import screen
+from softvq.devices import check_accelerator
 from softvq.encode import encode
 from softvq.probes.protocol import diagnostics, probe
 from softvq.progress import ProbeProgress, wanted
 from softvq.runs import RunFolder, read_json, write_json
+from softvq.settings import check_settings
 from softvq.summary import result_table
 
 
@@ -24,6 +26,7 @@ def evaluate_run(config: DictConfig) -> dict[str, Any]:
     Raises:
         ValueError: if the folder holds no finished run, or the data do not fit the run's network.
     """
+    check_settings(config)
     folder = RunFolder(config.run)
     metrics = read_json(folder.metrics)
     if metrics is None:
@@ -81,7 +84,5 @@ def device_of(accelerator: str) -> torch.device:
     """The first device of Lightning's accelerator of that name; `auto` takes a GPU where there is one."""
     if accelerator == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    known = {"cpu": "cpu", "gpu": "cuda", "cuda": "cuda", "mps": "mps"}
-    if accelerator not in known:
-        raise ValueError(f"trainer.accelerator must be one of auto, {', '.join(known)}, got {accelerator!r}")
-    return torch.device(known[accelerator])
+    check_accelerator(accelerator)
+    return torch.device({"gpu": "cuda"}.get(accelerator, accelerator))
