@@ -174,10 +174,10 @@ def _absolute(planned: PlannedCell) -> list[str]:
     """The overrides of a cell with its paths made absolute: a job may start in another folder."""
     cell = _cell(planned)
     data = cell.config.data
-    paths = {"hydra.sweep.dir": cell.folder.path.parent, "data.root": data.root}
+    paths = {"hydra.sweep.dir": str(cell.folder.path.parent), "data.root": data.root}
     if data.get("dir"):
         paths["data.dir"] = data.dir
-    absolute = [f"{key}={_quoted(str(Path(path).expanduser().resolve()))}" for key, path in paths.items()]
+    absolute = [f"{key}={_quoted(path)}" for key, path in paths.items()]
     return [*planned.overrides, f"hydra.sweep.subdir={_quoted(cell.folder.path.name)}", *absolute]
 
 
