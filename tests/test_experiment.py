@@ -20,13 +20,15 @@ from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
 from omegaconf import OmegaConf
 
 from softvq.autoencoder import NonFiniteLossError
-from softvq.cell import ConfigError
+from softvq.cell import ConfigError, build_data
+from softvq.checkpoint import read_checkpoint
 from softvq.config import CONF_DIR, built_network
 from softvq.data.source import DataError
 from softvq.devices import check_accelerator
 from softvq.evaluation import evaluate_run
 from softvq.experiment import Cell, ChangedConfigError, complete, read_cell
-from softvq.runs import RunFolder
+from softvq.runs import DamagedFileError, RunFolder
+from softvq.tracking.curve import CurveLogger
 
 ROOT = Path(__file__).parents[1]
 ROWS = ("raw", "untrained", "identity", "vae", "beta_vae", "info_dropout", "vq", "soft_vq")
@@ -239,7 +241,16 @@ def test_where_a_run_happens_does_not_change_its_hash(tmp_path: Path) -> None:
     assert latents["test_labels"].shape == (359,)
 
 
-def test_a_part_set_aside_is_never_trained_on_and_its_loss_is_in_the_curve(tmp_path: Path) -> None:
+def test_a_part_set_aside_is_never_trained_on(tmp_path: Path) -> None:
+    data = build_data(make_cell(tmp_path, "data=digits", "data.val_fraction=0.2").config)
+    data.setup()
+    trained, aside = set(data.train_indices.tolist()), set(data.val_indices.tolist())
+    assert not trained & aside
+    assert trained | aside == set(range(1438))
+    assert len(aside) == round(0.2 * 1438)
+
+
+def test_the_loss_of_a_part_set_aside_is_in_the_curve(tmp_path: Path) -> None:
     overrides = (
         "data=digits",
         "bottleneck=soft_vq",
@@ -353,6 +364,61 @@ def test_more_gpus_than_there_are_are_refused(devices: int | list[int], monkeypa
         check_accelerator("gpu", devices)
 
 
+@pytest.mark.parametrize("content", [b"garbage", b"", b"PK\x03\x04 torn"])
+def test_a_damaged_checkpoint_is_named_with_the_way_out(content: bytes, tmp_path: Path) -> None:
+    path = RunFolder(tmp_path).checkpoint
+    path.parent.mkdir()
+    path.write_bytes(content)
+    with pytest.raises(DamagedFileError, match=rf"{re.escape(str(path))} is damaged .*resume=never"):
+        complete(make_cell(tmp_path, "data=digits", "bottleneck=identity", *SMALL_MLP))
+
+
+def test_a_checkpoint_cut_short_is_damaged(tmp_path: Path) -> None:
+    run(tmp_path, "data=digits", "bottleneck=identity", *SMALL_MLP)
+    path = RunFolder(tmp_path).checkpoint
+    assert "state_dict" in read_checkpoint(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(DamagedFileError, match=r"last\.ckpt is damaged"):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize("content", [b"step,train/loss\n2,spam\n", b"\xff\xfe\n\x00\n", b"spam\n1\n", b"step\n1,2\n"])
+def test_a_damaged_curve_is_named_before_training(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_bytes(content)
+    with pytest.raises(DamagedFileError, match=r"metrics\.csv is damaged .*resume=never"):
+        complete(make_cell(tmp_path, "data=digits", "bottleneck=identity", *SMALL_MLP))
+    assert complete(make_cell(tmp_path, "resume=never", "data=digits", "bottleneck=identity", *SMALL_MLP)).status == (
+        "finished"
+    )
+
+
+def test_a_folder_that_cannot_be_made_is_named_with_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(ValueError, match=r"/file(/run)? cannot hold a run: .*hydra\.run\.dir=PATH"):
+            complete(make_cell(folder, "data=digits", "bottleneck=identity", *SMALL_MLP))
+
+
+def test_a_run_that_is_killed_while_its_tracker_finishes_hands_it_over_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overrides = ("data=digits", "bottleneck=identity", *SMALL_MLP)
+    finish = CurveLogger.finish
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(CurveLogger, "finish", killed)
+    with pytest.raises(KeyboardInterrupt):
+        complete(make_cell(tmp_path, *overrides))
+    finished = []
+    monkeypatch.setattr(CurveLogger, "finish", lambda *args: (finished.append(True), finish(*args)))
+    assert complete(make_cell(tmp_path, *overrides)).status == "finished"
+    assert finished == [True]
+    assert complete(make_cell(tmp_path, *overrides)).status == "skipped"
+    assert finished == [True]
+
+
 def test_all_settings_of_the_wrong_kind_are_named_at_once(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"seed must .*\n  trainer\.max_steps must .*\n  trainer\.devices must "):
         make_cell(tmp_path, "data=digits", "seed=abc", "trainer.max_steps=-1", "trainer.devices=0")
@@ -391,6 +457,23 @@ def test_a_finished_run_can_be_probed_again_at_another_tap(tmp_path: Path) -> No
     assert (tmp_path / "evaluations" / "fast-z_q-digits.json").exists()
     with pytest.raises(ValueError, match=r"probes\.tap is 'nothing'"):
         evaluate("probes.tap=nothing")
+
+
+@pytest.mark.slow
+def test_a_run_on_data_of_a_relative_folder_is_evaluated_from_any_other(tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    write_arrays(tmp_path / "here" / "own")
+    here, there = tmp_path / "here", tmp_path
+    command = [*QUICK, *SMALL_MLP, "network=mlp", "data=arrays", "data.dir=own", "data.root=data", "hydra.run.dir=run"]
+    for folder, arguments in (
+        (here, ["train.py", *command]),
+        (there, ["evaluate.py", "run=here/run", "probes=fast", "probes.clustering.n_init=2", "trainer.progress=false"]),
+    ):
+        program = [sys.executable, str(ROOT / arguments[0]), *arguments[1:]]
+        done = subprocess.run(program, cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert (here / "run" / "evaluations" / "fast-z_e-arrays.json").exists()
+    assert sorted(path.name for path in here.iterdir()) == ["data", "own", "run"]
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from lightning.pytorch.plugins.environments import LightningEnvironment
 from omegaconf import DictConfig, OmegaConf
 
 from softvq.autoencoder import Autoencoder
-from softvq.checkpoint import ResumeCheckpoint
+from softvq.checkpoint import ResumeCheckpoint, read_checkpoint
 from softvq.config import built_network, config_hash, cores, result_settings
 from softvq.console import screen
 from softvq.data.module import ImageData
@@ -182,12 +182,14 @@ def run(config: DictConfig, folder: RunFolder, choices: dict[str, Any]) -> dict[
         model.capture = capture_cuda_graph
     folder.checkpoint.parent.mkdir(parents=True, exist_ok=True)
     resumed = folder.checkpoint if folder.checkpoint.exists() else None
+    if resumed:
+        read_checkpoint(resumed)  # Lightning's own words for a damaged one name no file
     trainer.fit(model, data, ckpt_path=resumed, weights_only=False)
     metrics = _metrics(config, choices, data, trainer, checkpoint, probes, threads, checked_out)
-    if not RANK:
-        write_json(folder.metrics, metrics)
     for tracker in trackers:
         tracker.finish(metrics, folder)
+    if not RANK:
+        write_json(folder.metrics, metrics)  # last: a run that is killed before it is not finished for its trackers
     return metrics
 
 
@@ -224,7 +226,7 @@ def _metrics(
             "devices": trainer.world_size,
             "threads": threads,
         },
-        "time": {"fit_s": checkpoint.fit_s, "steps_per_s": checkpoint.steps_per_s, "probe_s": probe_s},
+        "time": {"fit_s": checkpoint.trained_s, "steps_per_s": checkpoint.steps_per_s, "probe_s": probe_s},
     }
 
 

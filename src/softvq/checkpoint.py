@@ -5,8 +5,28 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import torch
+
+from softvq.runs import DamagedFileError
 
 WARM_UP_STEPS = 50
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What a checkpoint holds, its arrays mapped from the file.
+
+    Raises:
+        DamagedFileError: if it is not what a run writes.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=False, mmap=True)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # torch raises whatever unpickling strange bytes comes upon
+        raise DamagedFileError(path, f"{type(error).__name__}: {error}".splitlines()[0]) from error
+    if not isinstance(content, dict) or "state_dict" not in content or "global_step" not in content:
+        raise DamagedFileError(path, "it holds no trained model")
+    return content
 
 
 class ResumeCheckpoint(L.Callback):
@@ -22,13 +42,8 @@ class ResumeCheckpoint(L.Callback):
     def __init__(self, path: Path, after_s: float, every_s: float, time_fraction: float) -> None:
         self.path = path
         self.after_s, self.every_s, self.time_fraction = after_s, every_s, time_fraction
-        self.trained_s = 0.0  # in earlier sessions
+        self.trained_s = 0.0  # seconds of training, earlier sessions included
         self.steps_per_s: float | None = None
-
-    @property
-    def fit_s(self) -> float:
-        """Seconds of training, earlier sessions included."""
-        return self.trained_s
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._clock = time.perf_counter()

@@ -9,6 +9,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from softvq.cell import build_data, build_model
+from softvq.checkpoint import read_checkpoint
 from softvq.config import cores
 from softvq.console import screen
 from softvq.devices import check_accelerator
@@ -46,7 +47,7 @@ def evaluate_run(config: DictConfig) -> dict[str, Any]:
         )
     torch.set_num_threads(config.trainer.threads or cores())
     model = build_model(run_config, shape, arrays.info.pixel_variance)
-    model.load_state_dict(torch.load(folder.checkpoint, map_location="cpu", weights_only=False)["state_dict"])
+    model.load_state_dict(read_checkpoint(folder.checkpoint)["state_dict"])
     model.to(device_of(config.trainer.accelerator))
 
     protocol = config.probes

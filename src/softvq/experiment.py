@@ -6,6 +6,7 @@ finished cell is recognised without it.
 
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,9 @@ def read_cell(config: DictConfig, hydra: DictConfig, folder: str | Path, launche
         choices["network"] = _fitting_network(*instantiate(config.data.source).image_shape())
         overrides = [*hydra.overrides.task, f"network={choices['network']}"]
         config = compose(CONF_DIR, hydra.job.config_name, overrides)
+    for key in ("root", "dir"):  # the folder's config.yaml serves from any other folder, too
+        if config.data.get(key):
+            config.data[key] = str(Path(config.data[key]).expanduser().resolve())
     if config.data.pixel_offset is None:
         config.data.pixel_offset = -0.5 if choices["network"].startswith("conv") else 0.0
     if config.data.output_activation is None:
@@ -177,7 +181,8 @@ def _failed(folder: RunFolder, error: Exception) -> Outcome:
             "where": f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else None,
             "traceback": lines,
         }
-        write_json(folder.failure, content)
+        with suppress(OSError):  # a folder that cannot be written is what failed
+            write_json(folder.failure, content)
     expected = isinstance(error, ValueError | FileNotFoundError) or hasattr(error, "step")
     screen.print_error(str(error) if expected else "".join(lines))
     return Outcome("failed", str(folder.path), f"{type(error).__name__}: {error}")
