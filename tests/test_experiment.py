@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from omegaconf import OmegaConf
 
 from softvq.autoencoder import NonFiniteLossError
 from softvq.cell import ConfigError, build_data
-from softvq.checkpoint import read_checkpoint
+from softvq.checkpoint import ResumeCheckpoint, read_checkpoint
 from softvq.config import CONF_DIR, built_network
 from softvq.data.source import DataError
 from softvq.devices import check_accelerator
@@ -476,9 +477,28 @@ def test_a_run_on_data_of_a_relative_folder_is_evaluated_from_any_other(tmp_path
     assert sorted(path.name for path in here.iterdir()) == ["data", "own", "run"]
 
 
+@pytest.mark.parametrize("first_ones", [True, False])
+def test_a_process_saves_when_the_first_ones_clock_says_so(first_ones: bool, tmp_path: Path) -> None:
+    # Saving waits for all processes: one that saved alone would wait for a step of the others, and they for its own.
+    saved = []
+    trainer: Any = SimpleNamespace(
+        world_size=2,
+        global_step=10,
+        max_steps=100,
+        is_global_zero=False,
+        strategy=SimpleNamespace(broadcast=lambda _: first_ones),
+        save_checkpoint=saved.append,
+    )
+    checkpoint = ResumeCheckpoint(tmp_path / "last.ckpt", after_s=1e9 if first_ones else 0, every_s=0, time_fraction=0)
+    checkpoint.on_train_start(trainer, None)  # type: ignore[arg-type]
+    checkpoint.on_train_batch_end(trainer)
+    assert bool(saved) == first_ones
+
+
 @pytest.mark.slow
 def test_two_devices_train_as_one_does(tmp_path: Path) -> None:
-    overrides = ("data=digits", "bottleneck=soft_vq", "trainer.max_steps=20", *SMALL_MLP)
+    by_the_clock = ("trainer.checkpoint_after_s=0.03", "trainer.checkpoint_every_s=0.03")  # of two processes
+    overrides = ("data=digits", "bottleneck=soft_vq", "trainer.max_steps=60", *by_the_clock, *SMALL_MLP)
     one = run(tmp_path / "one", *overrides)
     command = [sys.executable, str(ROOT / "train.py"), *QUICK, *overrides, "trainer.devices=2"]
     done = subprocess.run([*command, f"hydra.run.dir={tmp_path / 'two'}"], capture_output=True, text=True, check=False)

@@ -10,6 +10,7 @@ import torch
 from softvq.runs import DamagedFileError
 
 WARM_UP_STEPS = 50
+AGREED_STEPS = 10  # between two questions of several devices' processes to the first of them
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -58,9 +59,16 @@ class ResumeCheckpoint(L.Callback):
             self._warm = (now, step) if step >= WARM_UP_STEPS else None
         elif step > self._warm[1]:
             self.steps_per_s = (step - self._warm[1]) / (now - self._warm[0])
-        if self.trained_s >= self._next_save and step < trainer.max_steps:
+        if step < trainer.max_steps and self._due(trainer):
             self._save(trainer)
             self._next_save = self.trained_s + max(self.every_s, self.time_fraction * self.trained_s)
+
+    def _due(self, trainer: L.Trainer) -> bool:
+        """Whether to save now. Processes whose clocks disagree would wait for one another: the first one's counts."""
+        due = self.trained_s >= self._next_save
+        if trainer.world_size == 1:
+            return due
+        return trainer.global_step % AGREED_STEPS == 0 and trainer.strategy.broadcast(due)
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._save(trainer)
