@@ -88,6 +88,34 @@ def test_help_explains_every_group_and_fits_a_screen() -> None:
     assert "$SOFTVQ_DATA" in done.stdout
 
 
+def test_evaluate_has_help_of_its_own() -> None:
+    done = subprocess.run([sys.executable, "evaluate.py", "--help"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "run=PATH" in done.stdout
+    assert "Powered by Hydra" not in done.stdout
+    for option in cli.options("probes"):
+        assert option in done.stdout
+
+
+def test_evaluate_makes_no_folder_of_a_mistyped_run(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "evaluate.py"), "run=rnus/x"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: run=rnus/x holds no finished run: ")
+    assert len(done.stderr.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = train("data=digits", f"hydra.run.dir={tmp_path / 'file'}")
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        f"error: {tmp_path / 'file'} cannot hold a run: File exists; choose another folder "
+        "(hydra.run.dir=PATH, of a sweep hydra.sweep.dir=PATH)"
+    ]
+
+
 def fail(error: BaseException) -> None:
     raise error
 

@@ -14,6 +14,7 @@ from hydra.utils import instantiate
 from image_files import write_svhn
 from torch import nn
 
+from softvq.config import CONF_DIR, TABLE_OF_DATA
 from softvq.data.arrays import prepare
 from softvq.probes.clustering import nmi
 from softvq.published import published
@@ -463,6 +464,47 @@ def test_codebooks_have_the_sizes_of_the_tables(composed, fidelity, data, bottle
     config = composed(fidelity, data, bottleneck)
     assert config.bottleneck.K == K
     assert instantiate(config.bottleneck).codebook.shape == (K, config.network.d)
+
+
+@every_fidelity
+@pytest.mark.parametrize(("bottleneck", "K"), [("vq", (128, 512)), ("soft_vq", (128, 32))])
+def test_what_the_tables_set_follows_the_data_whatever_the_network(composed, fidelity, bottleneck, K):
+    steps = (40_000, 10_000) if bottleneck == "soft_vq" else (40_000, 40_000)
+    for data, network, table in (("mnist", "conv", 0), ("svhn", "mlp", 1), ("cifar10", "mlp", 1)):
+        config = composed(fidelity, data, bottleneck, f"network={network}")
+        assert (config.bottleneck.K, config.trainer.max_steps) == (K[table], steps[table])
+
+
+@pytest.mark.parametrize(("fidelity", "beta"), [("paper", (20, 100)), ("released", (20, 100 / 128))])
+def test_beta_follows_the_data_whatever_the_network(composed, fidelity, beta):
+    for data, network, table in (("mnist", "conv", 0), ("svhn", "mlp", 1), ("cifar10", "conv_spatial", 1)):
+        assert composed(fidelity, data, "beta_vae", f"network={network}").bottleneck.kl_weight == beta[table]
+
+
+def test_the_released_form_of_soft_vq_follows_the_data_and_its_start_the_network(composed):
+    mnist, svhn = (composed("released", d, "soft_vq", f"network={n}") for d, n in (("mnist", "conv"), ("svhn", "mlp")))
+    assert class_of(mnist) == "ReleasedMNISTSoftVQ"
+    assert class_of(svhn) == "ReleasedSVHNSoftVQ"
+    assert mnist.network.padding == "same"
+    assert mnist.bottleneck.codebook_init._target_.endswith("truncated_normal_scaling")
+    assert svhn.bottleneck.codebook_init._target_.endswith("uniform_unit_scaling")
+
+
+@pytest.mark.parametrize("data", ["arrays", "image_folder"])
+def test_ones_own_data_take_the_settings_of_their_network(composed, data):
+    for network, K in (("mlp", 128), ("conv", 32), ("conv_spatial", 32)):
+        assert composed("paper", data, "soft_vq", f"network={network}", "data.dir=x").bottleneck.K == K
+
+
+def test_every_preset_is_for_a_choice_that_there_is():
+    names = {group: {path.stem for path in (CONF_DIR / group).glob("*.yaml")} for group in ("bottleneck", "network")}
+    presets = sorted(path.stem for group in ("table", "network") for path in (CONF_DIR / "preset" / group).glob("*"))
+    assert len(presets) > 30
+    for preset in presets:
+        fidelity, place, *bottleneck = preset.split("-")
+        assert fidelity in ("paper", "released")
+        assert place in {*TABLE_OF_DATA.values(), *names["network"]}
+        assert set(bottleneck) <= names["bottleneck"]
 
 
 # --- 22 to 25 probes

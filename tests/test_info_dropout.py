@@ -103,6 +103,12 @@ def test_reconstruction_gradient_reaches_the_code_through_the_noise(form):
     np.testing.assert_allclose(z_e.grad, from_decoder.numpy() * np.exp(alpha * noise.numpy()), rtol=1e-12)
 
 
+def test_the_released_form_divides_by_a_bound_above_zero():
+    assert dropout(InformationDropout, max_alpha=0.0).max_alpha == 0
+    with pytest.raises(ValueError, match=r"bottleneck\.max_alpha must be above 0, .*got 0"):
+        dropout(ReleasedInformationDropout, max_alpha=0.0)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -1,9 +1,11 @@
 """What a person sees of a run: a bar on a terminal, plain lines elsewhere, and how it ends."""
 
+import codecs
 import fcntl
 import os
 import pty
 import re
+import select
 import signal
 import struct
 import subprocess
@@ -91,14 +93,17 @@ class Terminal:
         )
         os.close(inner)
         self.text = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")()  # a read may end within a character
 
     def read_until(self, pattern: str | None) -> None:
         """Reads until the pattern shows; None reads to the end."""
         deadline = time.monotonic() + PATIENCE_S
         while pattern is None or not re.search(pattern, self.text):
             assert time.monotonic() < deadline, self.text
+            if not select.select([self.screen], [], [], 1)[0]:  # else a silent program is waited for without end
+                continue
             try:
-                self.text += os.read(self.screen, 4096).decode()
+                self.text += self._decoder.decode(os.read(self.screen, 4096))
             except OSError:  # the last program on it has ended
                 assert pattern is None, self.text
                 return

@@ -164,4 +164,6 @@ def run(config: DictConfig, folder: RunFolder, choices: dict[str, Any]) -> dict[
         write_json(folder.metrics, metrics)
     for tracker in trackers:
         tracker.finish(metrics, folder)
+    if not RANK:
+        write_json(folder.metrics, metrics)  # last: a run that is killed before it is not finished for its trackers
     return metrics

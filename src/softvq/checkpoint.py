@@ -6,12 +6,32 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import torch
 from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from softvq.replicas import checkpoint_of_member, checkpoint_of_replicas
+from softvq.runs import DamagedFileError
 
 WARM_UP_STEPS = 50
+AGREED_STEPS = 10  # between two questions of several devices' processes to the first of them
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What a checkpoint holds, its arrays mapped from the file.
+
+    Raises:
+        DamagedFileError: if it is not what a run writes.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=False, mmap=True)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # torch raises whatever unpickling strange bytes comes upon
+        raise DamagedFileError(path, f"{type(error).__name__}: {error}".splitlines()[0]) from error
+    if not isinstance(content, dict) or "state_dict" not in content or "global_step" not in content:
+        raise DamagedFileError(path, "it holds no trained model")
+    return content
 
 
 class ResumeCheckpoint(L.Callback):
@@ -27,13 +47,8 @@ class ResumeCheckpoint(L.Callback):
     def __init__(self, path: Path, after_s: float, every_s: float, time_fraction: float) -> None:
         self.path = path
         self.after_s, self.every_s, self.time_fraction = after_s, every_s, time_fraction
-        self.trained_s = 0.0  # in earlier sessions
+        self.trained_s = 0.0  # seconds of training, earlier sessions included
         self.steps_per_s: float | None = None
-
-    @property
-    def fit_s(self) -> float:
-        """Seconds of training, earlier sessions included."""
-        return self.trained_s
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._clock = time.perf_counter()
@@ -48,9 +63,16 @@ class ResumeCheckpoint(L.Callback):
             self._warm = (now, step) if step >= WARM_UP_STEPS else None
         elif step > self._warm[1]:
             self.steps_per_s = (step - self._warm[1]) / (now - self._warm[0])
-        if self.trained_s >= self._next_save and step < trainer.max_steps:
+        if step < trainer.max_steps and self._due(trainer):
             self._save(trainer)
             self._next_save = self.trained_s + max(self.every_s, self.time_fraction * self.trained_s)
+
+    def _due(self, trainer: L.Trainer) -> bool:
+        """Whether to save now. Processes whose clocks disagree would wait for one another: the first one's counts."""
+        due = self.trained_s >= self._next_save
+        if trainer.world_size == 1:
+            return due
+        return trainer.global_step % AGREED_STEPS == 0 and trainer.strategy.broadcast(due)
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._save(trainer)
@@ -80,6 +102,7 @@ class WholeFile(CheckpointIO):
     def load_checkpoint(
         self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = None
     ) -> dict[str, Any]:
+        read_checkpoint(Path(path))  # Lightning's own words for a damaged one name no file
         return self.io.load_checkpoint(path, map_location, weights_only)
 
     def remove_checkpoint(self, path: str | Path) -> None:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from traceback import walk_tb
 from typing import Any
 
 from hydra._internal.utils import get_args_parser
@@ -16,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from softvq.config import CONF_DIR, compose, leaf_keys, nearest
 from softvq.console import screen
+from softvq.runs import unusable
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
 SHOW_ALL = os.environ.get(FULL_ERROR) == "1"
@@ -175,6 +177,11 @@ def run(main: Callable[[], Any]) -> None:
             raise
         _print_faults(error)
         sys.exit(1)
+    except OSError as error:
+        if SHOW_ALL or not _from_hydra(error):
+            raise
+        screen.print_error(unusable(error))
+        sys.exit(1)
     except KeyboardInterrupt:
         _interrupted()
     except SystemExit as stop:
@@ -184,6 +191,13 @@ def run(main: Callable[[], Any]) -> None:
     finally:
         os.environ[FULL_ERROR] = before
         screen.close_bars()
+
+
+def _from_hydra(error: OSError) -> bool:
+    """Whether Hydra itself met a file error: all that it writes is the folder of a run."""
+    assert error.__traceback__ is not None
+    below = walk_tb(error.__traceback__.tb_next)  # of `run`, which is of this package
+    return bool(error.filename) and not any(frame.f_globals["__name__"].startswith("softvq.") for frame, _ in below)
 
 
 def _print_faults(error: Exception) -> None:

@@ -34,9 +34,21 @@ def run_name(experiment: str, data: str, choices: Mapping[str, Any], overrides: 
     return "/".join(re.sub(r"[^A-Za-z0-9._-]+", "-", str(part)) for part in parts)
 
 
+TABLE_OF_DATA = {
+    **dict.fromkeys(("mnist", "fashion_mnist", "digits"), "table_1"),
+    **dict.fromkeys(("svhn", "cifar10"), "table_2"),
+}
+
+
+def table(data: str, network: str) -> str:
+    """The table of the paper whose settings (K, beta, steps) a data set takes; one's own takes its network's."""
+    return TABLE_OF_DATA.get(data, "table_2" if network.startswith("conv") else "table_1")
+
+
 def register_resolvers() -> None:
-    """Makes `${run_name:...}` known to OmegaConf; harmless when repeated."""
+    """Makes `${run_name:...}` and `${table:...}` known to OmegaConf; harmless when repeated."""
     OmegaConf.register_new_resolver("run_name", run_name, replace=True)
+    OmegaConf.register_new_resolver("table", table, replace=True)
 
 
 register_resolvers()
@@ -75,6 +87,14 @@ def result_settings(config: Mapping[str, Any], data_sha256: str) -> dict[str, An
         },
         "probes": probes,
     }
+
+
+def built_network(config: DictConfig, chosen: str) -> str:
+    """The choice of `network` that a configuration builds: released presets put `conv_spatial` in place of `conv`."""
+    for path in sorted((CONF_DIR / "network").glob(f"{chosen}*.yaml")):
+        if OmegaConf.select(OmegaConf.load(path), "encoder._target_") == config.network.encoder._target_:
+            return path.stem
+    return chosen
 
 
 def config_hash(settings: Mapping[str, Any]) -> str:

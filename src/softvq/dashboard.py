@@ -170,10 +170,10 @@ def publish(experiment: str, project: str, entity: str | None) -> list[str]:
     import wandb
     from wandb_workspaces.workspaces import Workspace
 
-    from softvq.tracking.wandb import _reachable, _why_offline
+    from softvq.tracking.wandb import reachable, why_offline
 
     settings = wandb.setup(wandb.Settings(silent=True)).settings
-    if reason := _why_offline(settings) or (not _reachable(settings.base_url) and f"{settings.base_url} is silent"):
+    if reason := why_offline(settings) or (not reachable(settings.base_url) and f"{settings.base_url} is silent"):
         raise ValueError(reason)
     api = wandb.Api()
     owner: Any = entity or api.settings["entity"] or api.default_entity

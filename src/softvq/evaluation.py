@@ -7,9 +7,12 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from softvq.cell import build_data, build_model, build_probes
+from softvq.checkpoint import read_checkpoint
 from softvq.config import cores
 from softvq.console import screen
+from softvq.devices import check_accelerator
 from softvq.runs import RunFolder, read_json, write_json
+from softvq.settings import check_settings
 from softvq.summary import result_table
 
 
@@ -19,6 +22,7 @@ def evaluate_run(config: DictConfig) -> dict[str, Any]:
     Raises:
         ValueError: if the folder holds no finished run, or the data do not fit the run's network.
     """
+    check_settings(config)
     folder = RunFolder(config.run)
     metrics = read_json(folder.metrics)
     if metrics is None:
@@ -38,7 +42,7 @@ def evaluate_run(config: DictConfig) -> dict[str, Any]:
         )
     torch.set_num_threads(config.trainer.threads or cores())
     model = build_model(run_config, shape, info.pixel_variance)
-    model.load_state_dict(torch.load(folder.checkpoint, map_location="cpu", weights_only=False)["state_dict"])
+    model.load_state_dict(read_checkpoint(folder.checkpoint)["state_dict"])
     model.to(device_of(config.trainer.accelerator))
 
     found, _ = build_probes(config, folder, torch.get_num_threads()).measure(model, data)
@@ -63,7 +67,5 @@ def device_of(accelerator: str) -> torch.device:
     """The first device of Lightning's accelerator of that name; `auto` takes a GPU where there is one."""
     if accelerator == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    known = {"cpu": "cpu", "gpu": "cuda", "cuda": "cuda", "mps": "mps"}
-    if accelerator not in known:
-        raise ValueError(f"trainer.accelerator must be one of auto, {', '.join(known)}, got {accelerator!r}")
-    return torch.device(known[accelerator])
+    check_accelerator(accelerator)
+    return torch.device({"gpu": "cuda"}.get(accelerator, accelerator))

@@ -6,7 +6,7 @@ finished cell is recognised without it.
 
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
-from softvq.checks import at_least
 from softvq.cli import missing_values
 from softvq.config import CONF_DIR, compose, config_hash, differences, result_settings
 from softvq.console import screen
@@ -26,6 +25,7 @@ from softvq.data.arrays import DatasetInfo, prepare, prepared_info
 from softvq.data.source import Source
 from softvq.launchers import RANK, die_with_sweep, threads_of_job, told_to_stop
 from softvq.runs import DamagedFileError, Outcome, RunFolder, read_json, write_json, write_text
+from softvq.settings import check_settings
 
 
 class ChangedConfigError(ValueError):
@@ -103,26 +103,26 @@ def read_cell(config: DictConfig, hydra: DictConfig, folder: str | Path, launche
 
     Raises:
         DataError: if the headers cannot be read.
-        ValueError: for a value that is missing, or a word that `resume` does not know.
+        ValueError: for values that are missing or of the wrong kind.
     """
     if missing := missing_values(config):
         raise ValueError("\n  ".join(missing))
     choices = dict(hydra.runtime.choices)
-    if config.resume not in ("auto", "never"):
-        raise ValueError(f"resume must be auto or never, got {config.resume!r}")
+    check_settings(config)
     if (choices["bottleneck"] == "raw") != (choices["network"] == "pixels"):
         raise ValueError(
             f"bottleneck=raw and network=pixels belong together, got bottleneck={choices['bottleneck']} "
             f"network={choices['network']}"
         )
-    _check_numbers(config)
     if config.trainer.seeds_per_process > 1:
         _check_together(config, in_sweep=launcher is not None)
     if choices["network"] == "auto":
-        height, width, channels = instantiate(config.data.source).image_shape()
-        choices["network"] = "mlp" if channels == 1 and max(height, width) <= 28 else "conv"
+        choices["network"] = _fitting_network(*instantiate(config.data.source).image_shape())
         overrides = [*hydra.overrides.task, f"network={choices['network']}"]
         config = compose(CONF_DIR, hydra.job.config_name, overrides)
+    for key in ("root", "dir"):  # the folder's config.yaml serves from any other folder, too
+        if config.data.get(key):
+            config.data[key] = str(Path(config.data[key]).expanduser().resolve())
     if config.data.pixel_offset is None:
         config.data.pixel_offset = -0.5 if choices["network"].startswith("conv") else 0.0
     if config.data.output_activation is None:
@@ -136,16 +136,10 @@ def read_cell(config: DictConfig, hydra: DictConfig, folder: str | Path, launche
     return Cell(config, choices, RunFolder(folder))
 
 
-def _check_numbers(config: DictConfig) -> None:
-    """Whole numbers that no part checks for itself."""
-    at_least("seed", config.seed, 0, whole=True)
-    at_least("trainer.max_steps", config.trainer.max_steps, 0, whole=True)
-    at_least("trainer.log_every_n_steps", config.trainer.log_every_n_steps, 1, whole=True)
-    at_least("trainer.val_every_n_steps", config.trainer.val_every_n_steps, 1, whole=True)
-    at_least("trainer.seeds_per_process", config.trainer.seeds_per_process, 1, whole=True)
-    at_least("data.eval_batch_size", config.data.eval_batch_size, 1, whole=True)
-    if config.trainer.threads is not None:
-        at_least("trainer.threads", config.trainer.threads, 1, whole=True)
+def _fitting_network(height: int, width: int, channels: int) -> str:
+    """The network of one's own images: MNIST's up to its size and where conv cannot halve them four times."""
+    small = channels == 1 and max(height, width) <= 28
+    return "mlp" if small or min(height, width) < 16 else "conv"
 
 
 def _check_together(config: DictConfig, in_sweep: bool) -> None:
@@ -233,7 +227,8 @@ def _failed(folder: RunFolder, error: Exception) -> Outcome:
             "where": f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else None,
             "traceback": lines,
         }
-        write_json(folder.failure, content)
+        with suppress(OSError):  # a folder that cannot be written is what failed
+            write_json(folder.failure, content)
     expected = isinstance(error, ValueError | FileNotFoundError) or hasattr(error, "step")
     screen.print_error(str(error) if expected else "".join(lines))
     return Outcome("failed", str(folder.path), f"{type(error).__name__}: {error}")

@@ -1,6 +1,7 @@
 """Pictures of a run: reconstructions, t-SNE of the codes, use of the codebook.
 
-Matplotlib is imported when a figure is drawn, not before, and its global state (backend, current figure) is left alone.
+Matplotlib and torch are imported when a figure needs them, not before. Matplotlib's global state (backend, current
+figure) is left alone.
 """
 
 import math
@@ -85,10 +86,12 @@ def codebook_use(counts: np.ndarray, path: Path, title: str) -> None:
     """
     if not counts.sum() > 0:
         raise ValueError(f"counts of {len(counts)} codewords must have a positive sum, got {counts.sum()}")
+    import torch
+
+    from softvq.bottlenecks.codebook import perplexity
+
     share = np.sort(counts)[::-1] / counts.sum()
-    used = share[share > 0]
-    perplexity = math.exp(-(used * np.log(used)).sum())
-    K, dead = len(share), len(share) - len(used)
+    K, dead = len(share), int((share == 0).sum())
     figure = _figure(6.4, 3.2)
     axis = figure.subplots()
     axis.bar(np.arange(1, K + 1), 100 * share, width=0.8 if K <= 64 else 1, color=COLOURS[0])
@@ -96,7 +99,7 @@ def codebook_use(counts: np.ndarray, path: Path, title: str) -> None:
     axis.set(xlabel="codewords, the most used first", ylabel="share of codes (%)", xlim=(0.5, K + 0.5))
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(frameon=False, loc="upper right")
-    axis.set_title(f"{title}\nK = {K}, perplexity {perplexity:.1f}, {dead} dead", fontsize=10)
+    axis.set_title(f"{title}\nK = {K}, perplexity {perplexity(torch.from_numpy(share)):.1f}, {dead} dead", fontsize=10)
     _save(figure, path)
 
 

@@ -14,6 +14,8 @@ from typing import Any
 from omegaconf import OmegaConf
 from rich.table import Table
 
+from softvq.config import built_network
+from softvq.console import duration
 from softvq.data.arrays import prepared_info
 from softvq.experiment import Cell
 from softvq.runs import RunFolder
@@ -165,7 +167,9 @@ def _estimate(pending: list[PlannedCell]) -> None:
 
 
 def _kind(cell: Cell) -> tuple[Any, ...]:
-    return (cell.choices["network"], cell.config.data.name, cell.config.data.batch_size, cell.config.trainer.threads)
+    config = cell.config
+    network = built_network(config, cell.choices["network"])
+    return (network, config.data.name, config.data.batch_size, config.trainer.threads)
 
 
 def _past_speeds(folders: set[Path]) -> dict[tuple[Any, ...], float]:
@@ -246,13 +250,6 @@ def summary_lines(plan: Plan, jobs: int) -> list[str]:
     lines += [f"duplicate: {planned.name} is {planned.message}" for planned in plan.having("duplicate")]
     lines += [f"invalid: {planned.name}\n  {planned.message}" for planned in plan.having("invalid")]
     return lines
-
-
-def duration(seconds: float) -> str:
-    """`50 s`, `12 min` or `3.4 h`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def main() -> None:

@@ -36,8 +36,16 @@ class RunFolder:
     log = property(lambda self: self.path / "run.log")
 
     def lock(self) -> FileLock:
-        """Held while a cell runs; the kernel releases it when the process dies."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        """Held while a cell runs; the kernel releases it when the process dies.
+
+        Raises:
+            ValueError: if nothing can be written there.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            (self.path / ".lock").touch()
+        except OSError as error:
+            raise ValueError(unusable(error)) from error
         return FileLock(self.path / ".lock")
 
     def start_over(self) -> None:
@@ -51,6 +59,14 @@ class RunFolder:
         """Removes what killed processes had not written whole; under the lock, when nobody is writing."""
         for file in self.path.glob(".*.[0-9]*"):
             file.unlink(missing_ok=True)
+
+
+def unusable(error: OSError) -> str:
+    """What is wrong with a folder for runs, and the way out."""
+    return (
+        f"{error.filename} cannot hold a run: {error.strerror}; choose another folder "
+        "(hydra.run.dir=PATH, of a sweep hydra.sweep.dir=PATH)"
+    )
 
 
 class DamagedFileError(ValueError):

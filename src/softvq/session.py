@@ -18,8 +18,9 @@ from lightning.pytorch.plugins.environments import LightningEnvironment
 from omegaconf import DictConfig, OmegaConf
 
 from softvq.checkpoint import ResumeCheckpoint
-from softvq.config import config_hash, cores, result_settings
+from softvq.config import built_network, config_hash, cores, result_settings
 from softvq.data.module import ImageData
+from softvq.devices import check_accelerator
 from softvq.launchers import RANK
 from softvq.memory import keep_freed_memory
 from softvq.progress import training_progress
@@ -49,6 +50,7 @@ def set_up(config: DictConfig) -> Process:
     torch.set_num_threads(process.threads)
     keep_freed_memory()
     torch.set_float32_matmul_precision(config.trainer.matmul_precision)
+    check_accelerator(config.trainer.accelerator, config.trainer.devices)
     return process
 
 
@@ -141,14 +143,14 @@ def describe(
             "commit": trained.process.commit,
             "versions": {name: version(name) for name in ("softvq", "torch", "lightning", "scikit-learn", "numpy")},
             "data": {"name": info.name, "source": info.source, "sha256": info.sha256, "verified": info.verified},
-            "network": choices["network"],
+            "network": built_network(config, choices["network"]),
             "device": device_name(trained.trainer),
             "devices": trained.trainer.world_size,
             "threads": trained.process.threads,
             "seeds_at_once": trained.together,
         },
         "time": {
-            "fit_s": trained.checkpoint.fit_s,
+            "fit_s": trained.checkpoint.trained_s,
             "steps_per_s": trained.checkpoint.steps_per_s,
             "probe_s": probe_s,
         },

@@ -179,10 +179,10 @@ def _absolute(job: Job) -> list[str]:
     """
     planned, cell = job[0], _cell(job[0])
     data = cell.config.data
-    paths = {"hydra.sweep.dir": cell.folder.path.parent, "data.root": data.root}
+    paths = {"hydra.sweep.dir": str(cell.folder.path.parent), "data.root": data.root}
     if data.get("dir"):
         paths["data.dir"] = data.dir
-    absolute = [f"{key}={_quoted(str(Path(path).expanduser().resolve()))}" for key, path in paths.items()]
+    absolute = [f"{key}={_quoted(path)}" for key, path in paths.items()]
     if len(job) > 1:
         members = {_cell(member).config.seed: _cell(member).folder.path for member in job}
         told = ",".join(f"{seed}:{_quoted(str(path))}" for seed, path in members.items())

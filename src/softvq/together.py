@@ -4,14 +4,12 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-import torch
-
 from softvq.cell import build_checkpoint, build_data, build_model, build_probes, build_trackers, checked, run
-from softvq.checkpoint import MemberFiles
+from softvq.checkpoint import MemberFiles, read_checkpoint
 from softvq.data.module import ReplicaData
 from softvq.experiment import Cell
 from softvq.replicas import Replicas
-from softvq.runs import write_json
+from softvq.runs import DamagedFileError, write_json
 from softvq.session import Trained, build_trainer, describe, fit, set_up
 from softvq.training import NonFiniteLossError
 
@@ -52,8 +50,8 @@ def _step(cell: Cell) -> Any:
     if not cell.folder.checkpoint.exists():
         return 0
     try:
-        return torch.load(cell.folder.checkpoint, map_location="cpu", weights_only=False)["global_step"]
-    except Exception:  # a run of the cell by itself tells what is wrong with it
+        return read_checkpoint(cell.folder.checkpoint)["global_step"]
+    except DamagedFileError:  # a run of the cell by itself tells what is wrong with it
         return cell.folder.path
 
 
@@ -101,9 +99,9 @@ def _train(cells: Sequence[Cell]) -> list[Finish]:
             raise
         model.cpu()  # the next one's memory
         metrics = describe(cell.config, cell.choices, data[s], probed, trained)
-        write_json(cell.folder.metrics, metrics)
         for tracker in trackers[s]:
             tracker.finish(metrics, cell.folder)
+        write_json(cell.folder.metrics, metrics)  # last, as of a cell by itself
         return metrics
 
     return [partial(finish, s) for s in range(len(cells))]

@@ -47,7 +47,7 @@ def straight_through(z: Tensor, quantized: Tensor) -> Tensor:
 def perplexity(usage: Tensor) -> Tensor:
     """exp(entropy) of the mean assignment: K when all codewords are used alike, 1 when a single one is.
 
-    Shapes: usage (B, M, K), rows of non-negative weights; normalised here. Returns ().
+    Shapes: usage (..., K), rows of non-negative weights; normalised here. Returns ().
     """
-    mean = usage.detach().flatten(0, -2).mean(0)
+    mean = usage.detach().reshape(-1, usage.shape[-1]).mean(0)
     return torch.special.entr(mean / mean.sum()).sum().exp()

@@ -65,6 +65,11 @@ class ReleasedInformationDropout(LogNormalDropout):
     Differs from it by: the head is clamped at zero, where the notebooks' logarithm is not a number.
     """
 
+    def __init__(self, d: int, info_weight: float, max_alpha: float, reduction: str) -> None:
+        super().__init__(d, info_weight, max_alpha, reduction)
+        if max_alpha == 0:
+            raise ValueError("bottleneck.max_alpha must be above 0, by which fidelity=released divides, got 0")
+
     def alpha_and_cost(self, head: Tensor) -> tuple[Tensor, Tensor]:
         head = head.clamp(min=0)
         return self.max_alpha * head, -(head / self.max_alpha + 0.001).log()

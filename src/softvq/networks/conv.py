@@ -216,7 +216,7 @@ class ConvDecoder(nn.Module):
         output_activation: str,
     ) -> None:
         super().__init__()
-        at_least("network.d", d, 1)
+        at_least("network.d", d, 1, whole=True)
         self.tail = ConvTail(image_shape, channels[0], channels, padding, joint_init, output_activation)
         self.start = (channels[0], *self.tail.sizes[0])
         self.dense = nn.Linear(d, self.start[0] * self.start[1] * self.start[2])
@@ -269,7 +269,7 @@ class ConvSpatialDecoder(nn.Module):
         output_activation: str,
     ) -> None:
         super().__init__()
-        at_least("network.d", d, 1)
+        at_least("network.d", d, 1, whole=True)
         self.tail = ConvTail(image_shape, d, channels, padding, joint_init, output_activation)
         self.grid = self.tail.sizes[0]
 

@@ -47,7 +47,7 @@ class MLPDecoder(nn.Module):
 
     def __init__(self, image_shape: tuple[int, int, int], d: int, hidden: list[int], output_activation: str) -> None:
         super().__init__()
-        at_least("network.d", d, 1)
+        at_least("network.d", d, 1, whole=True)
         self.image_shape = tuple(image_shape)
         widths = [d, *hidden]
         self.body = dense_stack(widths)

@@ -1,12 +1,13 @@
 """One probing of latent codes under a named protocol."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
+from softvq.bottlenecks.codebook import perplexity
 from softvq.probes.classification import Classification
 from softvq.probes.clustering import Clustering
 from softvq.probes.progress import Progress
@@ -80,7 +81,6 @@ def diagnostics(test_codes: np.ndarray, index: np.ndarray | None, K: int | None)
     found: dict[str, Any] = {"active_units": int((test_codes.var(0) > ACTIVE_VARIANCE).sum())}
     if index is not None and K is not None:
         share = np.bincount(index.ravel(), minlength=K) / index.size
-        used = share[share > 0]
-        found["perplexity"] = math.exp(-(used * np.log(used)).sum())
-        found["dead_codes"] = int(K - len(used))
+        found["perplexity"] = perplexity(torch.from_numpy(share)).item()
+        found["dead_codes"] = int((share == 0).sum())
     return found

@@ -5,18 +5,28 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from softvq.runs import RunFolder, write_text
+from softvq.runs import DamagedFileError, RunFolder, write_text
 from softvq.tracking.tracker import Tracker
 
 Row = dict[str, float]
 
 
 def read_curve(path: Path) -> list[Row]:
-    """The rows of a curve in their order; a line that a killed process left unfinished does not count."""
+    """The rows of a curve in their order; a line that a killed process left unfinished does not count.
+
+    Raises:
+        DamagedFileError: if the file holds anything else.
+    """
     if not path.exists():
         return []
-    whole = [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
-    return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(whole)]
+    try:
+        whole = [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
+        rows = [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(whole)]
+    except (ValueError, TypeError, csv.Error) as error:
+        raise DamagedFileError(path, str(error)) from error
+    if any("step" not in row for row in rows):
+        raise DamagedFileError(path, "a row has no step")
+    return rows
 
 
 class CurveLogger(Tracker):
@@ -30,6 +40,7 @@ class CurveLogger(Tracker):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.path = path
+        self._earlier = read_curve(path)
         self.rows: list[Row] | None = None  # None until the session's first row
         self.columns: list[str] = []
 
@@ -42,9 +53,8 @@ class CurveLogger(Tracker):
         values = {name: float(value) for name, value in metrics.items() if name != "epoch"}
         append = self.rows is not None
         if self.rows is None:
-            earlier = read_curve(self.path)
-            self.rows = [row for row in earlier if row["step"] <= step]
-            self.columns = list(dict.fromkeys(["step", *(name for row in earlier for name in row)]))
+            self.rows = [row for row in self._earlier if row["step"] <= step]
+            self.columns = list(dict.fromkeys(["step", *(name for row in self._earlier for name in row)]))
         if self.rows and self.rows[-1]["step"] == step:  # validation after the step's training row
             self.rows[-1].update(values)
             append = False

@@ -11,7 +11,7 @@ from softvq.runs import RunFolder
 
 
 class Tracker(Logger):
-    """Follows a run while it trains, and takes its results when its folder is complete.
+    """Follows a run while it trains, and takes its results when all but its `metrics.json` is written.
 
     Only the first of several devices' processes has trackers.
     """

@@ -37,7 +37,7 @@ def tracker(folder: RunFolder, project: str, entity: str | None, tags: Sequence[
     if settings.mode == "disabled":
         return None
     about = _about(folder, project, entity, tags)
-    reason = _why_offline(settings)
+    reason = why_offline(settings)
     if reason is None:
         try:
             return OnlineTracker(folder, about)
@@ -71,7 +71,7 @@ def _about(folder: RunFolder, project: str, entity: str | None, tags: Sequence[s
     }
 
 
-def _why_offline(settings: wandb.Settings) -> str | None:
+def why_offline(settings: wandb.Settings) -> str | None:
     """Why no online run can be had; None if it can."""
     if settings.mode not in ("online", "shared"):
         return f"WANDB_MODE={settings.mode}" if "WANDB_MODE" in os.environ else f"wandb's mode is {settings.mode}"
@@ -80,12 +80,12 @@ def _why_offline(settings: wandb.Settings) -> str | None:
             return "no login: run `wandb login` or set WANDB_API_KEY"
     except wandb.errors.Error as error:
         return str(error).splitlines()[0]
-    if "WANDB_MODE" not in os.environ and not _reachable(settings.base_url):
+    if "WANDB_MODE" not in os.environ and not reachable(settings.base_url):
         return f"{settings.base_url} does not answer"
     return None
 
 
-def _reachable(url: str) -> bool:
+def reachable(url: str) -> bool:
     """Whether anything answers HTTP there within some seconds, looking up its name included."""
     answered = []
 
