@@ -160,8 +160,6 @@ def run(config: DictConfig, folder: RunFolder, choices: dict[str, Any]) -> dict[
     trainer = build_trainer(config, folder, label, trackers, [checkpoint, probes], WholeFile())
     fit(trainer, model, data, config, checkpoint)
     metrics = describe(config, choices, data, probes.results, Trained(process, trainer, checkpoint, together=1))
-    if not RANK:
-        write_json(folder.metrics, metrics)
     for tracker in trackers:
         tracker.finish(metrics, folder)
     if not RANK:
