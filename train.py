@@ -8,8 +8,8 @@ from softvq.runs import Outcome
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
-def main(config: DictConfig) -> Outcome:
-    """Runs the composed cell."""
+def main(config: DictConfig) -> Outcome | list[Outcome]:
+    """Runs the composed cell, or a sweep's job of several."""
     from softvq.experiment import run_cell
 
     return run_cell(config)

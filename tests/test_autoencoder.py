@@ -10,13 +10,13 @@ import pytest
 import torch
 from lightning.pytorch.loggers.logger import DummyLogger
 
-from softvq.autoencoder import NonFiniteLossError
 from softvq.cell import build_data, build_model
 from softvq.data import module
 from softvq.data.arrays import prepare
 from softvq.data.digits import Digits
 from softvq.data.schedule import Schedule
 from softvq.randomness import Stream, generator
+from softvq.training import NonFiniteLossError
 
 pytestmark = [
     pytest.mark.filterwarnings(f"ignore:.*{message}.*")

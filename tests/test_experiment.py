@@ -20,7 +20,6 @@ from image_files import write_arrays, write_cifar10, write_idx_set, write_pictur
 from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
 from omegaconf import OmegaConf
 
-from softvq.autoencoder import NonFiniteLossError
 from softvq.cell import ConfigError, build_data
 from softvq.checkpoint import ResumeCheckpoint, read_checkpoint
 from softvq.config import CONF_DIR, built_network
@@ -30,6 +29,7 @@ from softvq.evaluation import evaluate_run
 from softvq.experiment import Cell, ChangedConfigError, complete, read_cell
 from softvq.runs import DamagedFileError, RunFolder
 from softvq.tracking.curve import CurveLogger
+from softvq.training import NonFiniteLossError
 
 ROOT = Path(__file__).parents[1]
 ROWS = ("raw", "untrained", "identity", "vae", "beta_vae", "info_dropout", "vq", "soft_vq")

@@ -252,7 +252,7 @@ def test_broken_launcher_is_gone_on_with_until_each_cell_has_its_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("softvq.sweep.prepared_info", lambda source, root: ())
-    monkeypatch.setattr("softvq.sweep._absolute", lambda planned: planned.overrides)
+    monkeypatch.setattr("softvq.sweep._absolute", lambda job: job[0].overrides)
     planned = [PlannedCell([name], FakeCell(tmp_path / name)) for name in "abcdef"]  # type: ignore[arg-type]
     rounds: list[str] = []
 
@@ -270,7 +270,7 @@ def test_broken_launcher_is_gone_on_with_until_each_cell_has_its_end(
                 jobs.append(SimpleNamespace(return_value=Outcome("finished", name)))
         return jobs
 
-    outcomes = launch_all(planned, launch)
+    outcomes = launch_all([[cell] for cell in planned], launch)
     assert rounds == ["abcdef", "cdef", "a", "b"]
     assert {name: outcome.status for name, outcome in outcomes.items()} == {
         **dict.fromkeys("acdef", "finished"),
@@ -282,11 +282,11 @@ def test_broken_launcher_is_gone_on_with_until_each_cell_has_its_end(
 def test_launcher_that_starts_nothing_fails_each_cell_with_its_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("softvq.sweep._absolute", lambda planned: planned.overrides)
+    monkeypatch.setattr("softvq.sweep._absolute", lambda job: job[0].overrides)
     planned = [PlannedCell([name], FakeCell(tmp_path / name)) for name in "ab"]  # type: ignore[arg-type]
 
     def launch(batch: Sequence[Sequence[str]]) -> list[Any]:
         raise RuntimeError("no such partition")
 
-    outcomes = launch_all(planned, launch)
+    outcomes = launch_all([[cell] for cell in planned], launch)
     assert [outcome.message for outcome in outcomes.values()] == ["RuntimeError: no such partition"] * 2

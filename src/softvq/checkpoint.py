@@ -1,12 +1,16 @@
 """Checkpoints by the clock, for resuming; and how long and how fast a run trained."""
 
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
+from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
+from softvq.replicas import checkpoint_of_member, checkpoint_of_replicas
 from softvq.runs import DamagedFileError
 
 WARM_UP_STEPS = 50
@@ -34,7 +38,7 @@ class ResumeCheckpoint(L.Callback):
     """Writes `last.ckpt` after some seconds of training, then at intervals that grow with the run, and at the end.
 
     Args:
-        path: of the checkpoint; written to a neighbour's name and renamed, so it is whole or absent.
+        path: of the checkpoint.
         after_s: seconds of training before the first.
         every_s: seconds between two, at least.
         time_fraction: part of the time trained so far between two, at least.
@@ -74,13 +78,58 @@ class ResumeCheckpoint(L.Callback):
         self._save(trainer)
 
     def _save(self, trainer: L.Trainer) -> None:
-        partial = self.path.with_name(f".{self.path.name}")
-        trainer.save_checkpoint(partial)
-        if trainer.is_global_zero:
-            partial.replace(self.path)
+        trainer.save_checkpoint(self.path)
 
     def state_dict(self) -> dict[str, Any]:
         return {"trained_s": self.trained_s}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.trained_s = state_dict["trained_s"]
+
+
+class WholeFile(CheckpointIO):
+    """A checkpoint written to a neighbour's name and renamed, so that it is whole or absent."""
+
+    def __init__(self) -> None:
+        self.io = TorchCheckpointIO()
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        path = Path(path)
+        partial = path.with_name(f".{path.name}")
+        self.io.save_checkpoint(checkpoint, partial, storage_options)
+        partial.replace(path)
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        return self.io.load_checkpoint(path, map_location, weights_only)
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        self.io.remove_checkpoint(path)
+
+
+class MemberFiles(CheckpointIO):
+    """The checkpoint of replicas as one ordinary checkpoint for each member, from which it could go on alone.
+
+    Args:
+        paths: of each member's; Lightning knows of the first alone.
+        alive: tells the members whose training goes on; what a failed one has is left as it is.
+    """
+
+    def __init__(self, paths: Sequence[Path], alive: Callable[[], Sequence[int]]) -> None:
+        self.paths, self.alive = paths, alive
+        self.file = WholeFile()
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        for s in self.alive():
+            self.file.save_checkpoint(checkpoint_of_member(checkpoint, s), self.paths[s], storage_options)
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        members = [self.file.load_checkpoint(own, map_location, weights_only) for own in self.paths]
+        return checkpoint_of_replicas(members)
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        for own in self.paths:
+            self.file.remove_checkpoint(own)

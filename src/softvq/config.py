@@ -17,7 +17,8 @@ CONF_DIR = Path(__file__).parents[2] / "conf"
 # Overrides that say where or how a run happens, not what it computes: they leave its folder's name alone.
 WHERE_NOT_WHAT = re.compile(
     r"^[+~]*(hydra[./]|logger\b|resume\b|data\.(root|dir|name|verify|eval_batch_size)\b|probes\.(save_latents|tsne_points)\b|"
-    r"trainer\.(accelerator|cuda_graph|devices|threads|progress|log_every_n_steps|checkpoint_\w+)\b)"
+    r"trainer\.(accelerator|cuda_graph|devices|seeds_per_process|members|threads|progress|log_every_n_steps|"
+    r"checkpoint_\w+)\b)"
 )
 NAMED_IN_FOLDER = re.compile(r"^(experiment|bottleneck|data|seed|experiment_name)=")
 

@@ -6,7 +6,7 @@ import shlex
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -31,12 +31,12 @@ def _console(stream: Any, **settings: Any) -> Console:
 
 
 class Screen:
-    """Prints to the terminal and, while a run's log is open, into it."""
+    """Prints to the terminal and, while logs of runs are open, into them."""
 
     def __init__(self) -> None:
         self.terminal = _console(sys.stdout)
         self._errors = _console(sys.stderr, stderr=True)
-        self._log: Console | None = None
+        self._logs: dict[Path, Console] = {}
         self.closing: list[Callable[[], None]] = []  # what takes the bars away that are shown
 
     def close_bars(self) -> None:
@@ -50,9 +50,9 @@ class Screen:
         self.note(renderable)
 
     def note(self, renderable: RenderableType) -> None:
-        """Writes to the run's log alone."""
-        if self._log is not None:
-            self._show(self._log, renderable)
+        """Writes to the runs' logs alone."""
+        for log in self._logs.values():
+            self._show(log, renderable)
 
     def print_warning(self, message: str) -> None:
         """Shows what a person should know of, on stderr."""
@@ -71,16 +71,18 @@ class Screen:
         console.print(renderable, soft_wrap=isinstance(renderable, str | Text))
 
     @contextmanager
-    def logged(self, path: Path) -> Iterator[None]:
-        """Copies what is printed to a file as well, and shows what libraries warn of as one line each."""
-        path.parent.mkdir(parents=True, exist_ok=True)
+    def logged(self, *paths: Path) -> Iterator[None]:
+        """Copies what is printed to files as well, and shows what libraries warn of as one line each."""
         handler = _Warnings(self)
         logging.getLogger().addHandler(handler)
-        with path.open("a", encoding="utf-8") as file, warnings.catch_warnings():
+        with ExitStack() as open_files, warnings.catch_warnings():
             warnings.showwarning = lambda message, *_: self.print_warning(str(message))
-            self._log = Console(
-                file=file, width=LOG_WIDTH, force_terminal=False, markup=False, emoji=False, highlight=False
-            )
+            for path in paths:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                file = open_files.enter_context(path.open("a", encoding="utf-8"))
+                self._logs[path] = Console(
+                    file=file, width=LOG_WIDTH, force_terminal=False, markup=False, emoji=False, highlight=False
+                )
             self.note(f"{datetime.now():%Y-%m-%d %H:%M:%S} {shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])}")
             try:
                 yield
@@ -93,8 +95,18 @@ class Screen:
                 raise
             finally:
                 self.close_bars()
-                self._log = None
+                self._logs = {}
                 logging.getLogger().removeHandler(handler)
+
+    @contextmanager
+    def logged_alone(self, path: Path) -> Iterator[None]:
+        """Copies what is printed to one of the open logs, as it is about its run alone."""
+        logs = self._logs
+        self._logs = {path: logs[path]}
+        try:
+            yield
+        finally:
+            self._logs = logs
 
 
 class _Warnings(logging.Handler):

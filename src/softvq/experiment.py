@@ -5,9 +5,9 @@ finished cell is recognised without it.
 """
 
 import traceback
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from softvq.data.arrays import DatasetInfo, prepare, prepared_info
 from softvq.data.source import Source
 from softvq.launchers import RANK, die_with_sweep, threads_of_job, told_to_stop
 from softvq.runs import DamagedFileError, Outcome, RunFolder, read_json, write_json, write_text
-from softvq.settings import check_settings
+from softvq.settings import check_settings, check_together
 
 
 class ChangedConfigError(ValueError):
@@ -110,6 +110,8 @@ def read_cell(config: DictConfig, hydra: DictConfig, folder: str | Path, launche
             f"bottleneck=raw and network=pixels belong together, got bottleneck={choices['bottleneck']} "
             f"network={choices['network']}"
         )
+    if config.trainer.seeds_per_process > 1:
+        check_together(config, in_sweep=launcher is not None)
     if choices["network"] == "auto":
         choices["network"] = _fitting_network(*instantiate(config.data.source).image_shape())
         overrides = [*hydra.overrides.task, f"network={choices['network']}"]
@@ -136,8 +138,8 @@ def _fitting_network(height: int, width: int, channels: int) -> str:
     return "mlp" if small or min(height, width) < 16 else "conv"
 
 
-def run_cell(config: DictConfig) -> Outcome:
-    """Trains, probes and records one cell, or as much of that as is missing.
+def run_cell(config: DictConfig) -> Outcome | list[Outcome]:
+    """Trains, probes and records one cell, or as much of that as is missing; in a job of several seeds, each of them.
 
     A cell of a sweep never raises: whatever went wrong is in its outcome and in its `failure.json`.
 
@@ -149,23 +151,36 @@ def run_cell(config: DictConfig) -> Outcome:
     if in_sweep:
         die_with_sweep(hydra.launcher)
     folder = RunFolder(hydra.runtime.output_dir)
+    members: Any = OmegaConf.to_container(config.trainer.members) if config.trainer.members else {}
+    folders = [RunFolder(path) for path in members.values()] or [folder]
     try:
         cell = read_cell(config, hydra, folder.path, hydra.launcher if in_sweep else None)
         if RANK:
             _run(cell)
             return Outcome("finished", str(folder.path))
-        return complete(cell)
+        return complete_together(_members(cell, members)) if members else complete(cell)
     except Exception as error:
-        outcome = _failed(folder, error)
+        outcomes = [_failed(own, error) for own in folders]
         if in_sweep:
-            return outcome
+            return outcomes if members else outcomes[0]
         raise SystemExit(1) from None
     except SystemExit as error:
         if not in_sweep:
             raise
         if told_to_stop(error):
             raise KeyboardInterrupt from error
-        return _failed(folder, RuntimeError(f"the cell exited with status {error.code}"))
+        outcomes = [_failed(own, RuntimeError(f"the cell exited with status {error.code}")) for own in folders]
+        return outcomes if members else outcomes[0]
+
+
+def _members(cell: Cell, members: dict[int, str]) -> list[Cell]:
+    """The cells of a job of several seeds, each as if it had been read by itself."""
+    cells = []
+    for seed, path in members.items():
+        config = cell.config.copy()
+        config.seed, config.trainer.members = seed, None
+        cells.append(replace(cell, config=config, folder=RunFolder(path)))
+    return cells
 
 
 def _failed(folder: RunFolder, error: Exception) -> Outcome:
@@ -196,19 +211,61 @@ def complete(cell: Cell) -> Outcome:
         ValueError: for settings that do not fit, or data that are missing or damaged.
         NonFiniteLossError: if training diverges.
     """
-    lock = cell.folder.lock()
+    with _locked(cell.folder):
+        if skipped := _begin(cell):
+            return skipped
+        with screen.logged(cell.folder.log):
+            return _end(cell, lambda: _run(cell))
+
+
+def complete_together(cells: Sequence[Cell]) -> list[Outcome]:
+    """Does what is missing of cells that differ in their seeds alone, at once, under all their folders' locks.
+
+    What a cell raises is in its outcome and in its `failure.json`; the others go on.
+    """
+    outcomes: dict[Path, Outcome] = {}
+    with ExitStack() as locks:
+        missing = []
+        for cell in sorted(cells, key=lambda cell: cell.folder.path):  # in one order: no two jobs wait for each other
+            try:
+                locks.enter_context(_locked(cell.folder))
+                skipped = _begin(cell)
+            except Exception as error:
+                skipped = _failed(cell.folder, error)
+            if skipped:
+                outcomes[cell.folder.path] = skipped
+            else:
+                missing.append(cell)
+        if missing:
+            from softvq.together import run_together  # torch and lightning, too
+
+            with screen.logged(*(cell.folder.log for cell in missing)):
+                for cell, finish in run_together(missing):
+                    with screen.logged_alone(cell.folder.log):
+                        try:
+                            outcomes[cell.folder.path] = _end(cell, finish)
+                        except Exception as error:
+                            outcomes[cell.folder.path] = _failed(cell.folder, error)
+    return [outcomes[cell.folder.path] for cell in cells]
+
+
+@contextmanager
+def _locked(folder: RunFolder) -> Iterator[None]:
+    """Holds a folder's lock, however long another process is at it."""
+    lock = folder.lock()
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        screen.print(f"waiting: another process is at {cell.folder.path}")
+        screen.print(f"waiting: another process is at {folder.path}")
         lock.acquire()
     try:
-        return _complete(cell)
+        yield
     finally:
         lock.release()
 
 
-def _complete(cell: Cell) -> Outcome:
+def _begin(cell: Cell) -> Outcome | None:
+    """Makes a cell's folder ready for its run; an outcome if it is finished already."""
     config, folder = cell.config, cell.folder
     source = cell.source()
     info = prepared_info(source, config.data.root) or prepare(source, config.data.root).info
@@ -224,17 +281,22 @@ def _complete(cell: Cell) -> Outcome:
     assert isinstance(resolved, dict)
     written = {**resolved, "choices": cell.choices, "image_shape": info.image_shape, "result_settings": settings}
     write_text(folder.config, OmegaConf.to_yaml(OmegaConf.create(written)))
-    with screen.logged(folder.log):
-        try:
-            metrics = _run(cell)
-        except Exception as error:
-            screen.note("".join(traceback.format_exception(error)))
-            raise
-        folder.failure.unlink(missing_ok=True)
-        from softvq.summary import result_table
+    return None
 
-        screen.print(result_table(metrics))
-        screen.print(f"results: {folder.path}")
+
+def _end(cell: Cell, run: Callable[[], dict[str, Any]]) -> Outcome:
+    """Calls what gives a cell its metrics, and shows them."""
+    folder = cell.folder
+    try:
+        metrics = run()
+    except Exception as error:
+        screen.note("".join(traceback.format_exception(error)))
+        raise
+    folder.failure.unlink(missing_ok=True)
+    from softvq.summary import result_table
+
+    screen.print(result_table(metrics))
+    screen.print(f"results: {folder.path}")
     return Outcome("finished", str(folder.path))
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from omegaconf import OmegaConf
 from rich.table import Table
 
 from softvq.config import built_network
@@ -124,18 +125,45 @@ def _check_models(pending: list[PlannedCell]) -> None:
             planned.state, planned.message = "invalid", str(error)
 
 
-def _estimate(pending: list[PlannedCell]) -> None:
-    """Time from past runs of the same kind on this data root, else from a few measured steps."""
-    past = _past_speeds({planned.cell.folder.path for planned in pending if planned.cell})
-    measured: dict[tuple[Any, ...], float] = {}
+def jobs_of(pending: Sequence[PlannedCell]) -> list[list[PlannedCell]]:
+    """What is launched together: up to `trainer.seeds_per_process` cells that differ in nothing but the seed."""
+    jobs: list[list[PlannedCell]] = []
+    unfilled: dict[str, list[PlannedCell]] = {}
     for planned in pending:
         assert planned.cell is not None
         config = planned.cell.config
-        steps = config.trainer.max_steps
-        kind = _kind(planned.cell)
-        if steps and kind not in past:
-            past[kind] = measured.setdefault(kind, _measure(planned.cell))
-        planned.remaining_s = steps / past[kind] if steps else 0.0
+        if config.trainer.seeds_per_process == 1 or not config.trainer.max_steps:
+            jobs.append([planned])
+            continue
+        but_seed = config.copy()
+        but_seed.seed = 0
+        alike = json.dumps([OmegaConf.to_container(but_seed, resolve=True), planned.cell.choices], sort_keys=True)
+        job = unfilled.get(alike)
+        if job is None or len(job) == config.trainer.seeds_per_process:
+            job = unfilled[alike] = []
+            jobs.append(job)
+        job.append(planned)
+    return jobs
+
+
+def _estimate(pending: list[PlannedCell]) -> None:
+    """Time from past runs of the same kind on this data root, else from a few measured steps.
+
+    Seeds that are trained at once are measured as if they were not: on a CPU they gain little.
+    """
+    past = _past_speeds({planned.cell.folder.path for planned in pending if planned.cell})
+    measured: dict[tuple[Any, ...], float] = {}
+    for job in jobs_of(pending):
+        cell = job[0].cell
+        assert cell is not None
+        steps, kind = cell.config.trainer.max_steps, _kind(cell)
+        speed = past.get((*kind, len(job)))  # of the job, all of whose cells share its time
+        if steps and speed is None:
+            if kind not in measured:
+                measured[kind] = past.get((*kind, 1)) or _measure(cell)
+            speed = measured[kind] / len(job)
+        for planned in job:
+            planned.remaining_s = steps / speed / len(job) if speed else 0.0
 
 
 def _kind(cell: Cell) -> tuple[Any, ...]:
@@ -145,7 +173,7 @@ def _kind(cell: Cell) -> tuple[Any, ...]:
 
 
 def _past_speeds(folders: set[Path]) -> dict[tuple[Any, ...], float]:
-    """Steps per second of finished runs beside the planned ones, by kind."""
+    """Steps per second of finished runs beside the planned ones, by kind and by how many were trained at once."""
     speeds: dict[tuple[Any, ...], list[float]] = {}
     for data_folder in {folder.parents[1] for folder in folders}:
         for file in data_folder.glob("*/*/metrics.json"):
@@ -153,7 +181,8 @@ def _past_speeds(folders: set[Path]) -> dict[tuple[Any, ...], float]:
                 metrics = json.loads(file.read_text())
                 config = _recorded(RunFolder(file.parent))
                 speed = metrics["time"]["steps_per_s"]
-                kind = (metrics["provenance"]["network"], metrics["data"], *config)
+                provenance = metrics["provenance"]
+                kind = (provenance["network"], metrics["data"], *config, provenance.get("seeds_at_once", 1))
             except (ValueError, KeyError, TypeError):
                 continue  # a foreign file is no basis for an estimate
             if speed:
@@ -162,8 +191,6 @@ def _past_speeds(folders: set[Path]) -> dict[tuple[Any, ...], float]:
 
 
 def _recorded(folder: RunFolder) -> tuple[Any, Any]:
-    from omegaconf import OmegaConf
-
     config: Any = OmegaConf.load(folder.config)
     return config.data.batch_size, config.trainer.threads
 
@@ -217,6 +244,8 @@ def summary_lines(plan: Plan, jobs: int) -> list[str]:
     ]
     if pending:
         shared = f" with {jobs} at a time" if jobs > 1 else ""
+        grouped = sum(len(job) > 1 for job in jobs_of(pending))
+        shared += f", {grouped} jobs of several seeds" if grouped else ""
         lines.append(f"training takes about {duration(seconds / jobs)}{shared}; {disk / 1e9:.2f} GB of disk")
     lines += [f"duplicate: {planned.name} is {planned.message}" for planned in plan.having("duplicate")]
     lines += [f"invalid: {planned.name}\n  {planned.message}" for planned in plan.having("invalid")]

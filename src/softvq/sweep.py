@@ -1,8 +1,8 @@
 """A sweep: what is missing of a grid of cells is run, and every cell's end is told."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
@@ -16,12 +16,14 @@ from softvq.dashboard import offline_runs, upload_hint
 from softvq.data.arrays import prepared_info
 from softvq.experiment import Cell
 from softvq.launchers import announce_sweep, jobs_at_a_time
-from softvq.plan import PENDING, PlannedCell, make_plan, plan_table, summary_lines
+from softvq.plan import PENDING, PlannedCell, jobs_of, make_plan, plan_table, summary_lines
 from softvq.published import PROBE_METRICS
 from softvq.runs import Outcome, read_json
 from softvq.summary import LABELS, percent
 
+T = TypeVar("T")
 Launch = Callable[[Sequence[Sequence[str]]], list[Any]]
+Job = list[PlannedCell]  # the seeds that are trained at once; most often a single cell
 Trace = tuple[tuple[int, int] | None, ...]
 
 
@@ -95,7 +97,7 @@ def run(
     }
     try:
         announce_sweep()
-        outcomes |= launch_all(plan.having(*PENDING), launch)
+        outcomes |= launch_all(jobs_of(plan.having(*PENDING)), launch)
     except KeyboardInterrupt:
         SweepResult.exit_code = 130
         screen.print_error("interrupted; the same command goes on where this sweep stopped")
@@ -119,41 +121,41 @@ def _explained(error: Exception, overrides: Sequence[str]) -> str:
     return "\n  ".join(cli.faults(overrides) if composing else []) or str(error)
 
 
-def launch_all(pending: Sequence[PlannedCell], launch: Launch) -> dict[str, Outcome]:
-    """Launches cells until each has an outcome, by name.
+def launch_all(jobs: Sequence[Job], launch: Launch) -> dict[str, Outcome]:
+    """Launches jobs until each of their cells has an outcome, by name.
 
-    A launcher may break off when one of its workers dies (joblib does), and takes cells with it that did nothing
+    A launcher may break off when one of its workers dies (joblib does), and takes jobs with it that did nothing
     wrong. Those that had not begun are launched again; the few that were running then go one at a time, which shows
     whose death it was.
     """
     outcomes: dict[str, Outcome] = {}
-    rounds = [list(pending)] if pending else []
-    suspects: list[PlannedCell] = []
+    rounds = [list(jobs)] if jobs else []
+    suspects: list[Job] = []
     while rounds or suspects:
         alone = not rounds
         batch = [suspects.pop(0)] if alone else rounds.pop()
-        before = {planned.name: _trace(planned) for planned in batch}
+        before = {planned.name: _trace(planned) for job in batch for planned in job}
         try:
-            jobs = launch([_absolute(planned) for planned in batch])
-            outcomes |= {p.name: _outcome(p, job, before[p.name]) for p, job in zip(batch, jobs, strict=True)}
+            for job, answer in zip(batch, launch([_absolute(job) for job in batch]), strict=True):
+                outcomes |= _outcomes(job, answer, before)
             continue
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
-        began = [planned for planned in batch if _trace(planned) != before[planned.name]]
-        outcomes |= {planned.name: end for planned in began if (end := _recorded_end(planned, before[planned.name]))}
-        torn = [planned for planned in began if planned.name not in outcomes]
+        began = [job for job in batch if any(_trace(planned) != before[planned.name] for planned in job)]
+        ends = {planned.name: _recorded_end(planned, before[planned.name]) for job in began for planned in job}
+        outcomes |= {name: end for name, end in ends.items() if end}
         if alone or not began:
-            lost = [planned for planned in batch if planned.name not in outcomes]
+            lost = [planned for job in batch for planned in job if planned.name not in outcomes]
             outcomes |= {planned.name: _failed(planned, reason) for planned in lost}
             continue
         screen.print_warning(f"the launcher broke off; going on with the rest ({reason.splitlines()[0]})")
-        suspects += torn
-        rounds += _nonempty([planned for planned in batch if planned not in began])
+        suspects += _nonempty([[planned for planned in job if planned.name not in outcomes] for job in began])
+        rounds += _nonempty([[job for job in batch if job not in began]])
     return outcomes
 
 
-def _nonempty(cells: list[PlannedCell]) -> list[list[PlannedCell]]:
-    return [cells] if cells else []
+def _nonempty(lists: list[list[T]]) -> list[list[T]]:
+    return [some for some in lists if some]
 
 
 def _cell(planned: PlannedCell) -> Cell:
@@ -170,14 +172,21 @@ def _trace(planned: PlannedCell) -> Trace:
     )
 
 
-def _absolute(planned: PlannedCell) -> list[str]:
-    """The overrides of a cell with its paths made absolute: a job may start in another folder."""
-    cell = _cell(planned)
+def _absolute(job: Job) -> list[str]:
+    """The overrides of a job with its paths made absolute, as it may start in another folder.
+
+    They are those of its first cell; what the others are follows from their seeds and folders.
+    """
+    planned, cell = job[0], _cell(job[0])
     data = cell.config.data
     paths = {"hydra.sweep.dir": str(cell.folder.path.parent), "data.root": data.root}
     if data.get("dir"):
         paths["data.dir"] = data.dir
     absolute = [f"{key}={_quoted(path)}" for key, path in paths.items()]
+    if len(job) > 1:
+        members = {_cell(member).config.seed: _cell(member).folder.path for member in job}
+        told = ",".join(f"{seed}:{_quoted(str(path))}" for seed, path in members.items())
+        absolute.append(f"trainer.members={{{told}}}")
     return [*planned.overrides, f"hydra.sweep.subdir={_quoted(cell.folder.path.name)}", *absolute]
 
 
@@ -187,15 +196,18 @@ def _quoted(text: str) -> str:
     return f"'{escaped}'"
 
 
-def _outcome(planned: PlannedCell, job: Any, before: Trace) -> Outcome:
-    """What a job says of itself; for one that died, what its folder says."""
+def _outcomes(job: Job, answer: Any, before: Mapping[str, Trace]) -> dict[str, Outcome]:
+    """What a job says of its cells, by name; for one that died, what their folders say."""
     try:
-        value = job.return_value
+        value = answer.return_value
+        reason = f"the job ended without an outcome: {value!r}"
     except Exception as error:  # the job's own exception, kept by Hydra, or the launcher's
-        return _recorded_end(planned, before) or _failed(planned, f"{type(error).__name__}: {error}")
-    if isinstance(value, Outcome):
-        return value
-    return _recorded_end(planned, before) or _failed(planned, f"the job ended without an outcome: {value!r}")
+        value, reason = None, f"{type(error).__name__}: {error}"
+    told = value if isinstance(value, list) else [value]
+    if len(told) == len(job) and all(isinstance(outcome, Outcome) for outcome in told):
+        return {planned.name: outcome for planned, outcome in zip(job, told, strict=True)}
+    ends = {planned.name: _recorded_end(planned, before[planned.name]) for planned in job}
+    return {planned.name: ends[planned.name] or _failed(planned, reason) for planned in job}
 
 
 def _recorded_end(planned: PlannedCell, before: Trace) -> Outcome | None:

@@ -1,7 +1,7 @@
 """The LightningDataModule: a prepared data set, cut into batches by index from its memory-mapped arrays."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from softvq.data.arrays import ImageArrays, Source, prepare
-from softvq.data.schedule import Schedule
+from softvq.data.schedule import ReplicaSchedule, Schedule
 from softvq.randomness import Stream, generator
 
 MAX_CHUNK_STEPS = 100
@@ -24,7 +24,8 @@ class Chunk(NamedTuple):
 
     Attributes:
         first_step: number of the first step, counted from 0.
-        images: uint8 (steps, B, H, W, C); what the loader yields holds their indices (steps, B) instead.
+        images: uint8 (steps, B, H, W, C), or (steps, S, B, H, W, C) of S replicas; what the loader yields holds their
+            indices (steps, B) or (steps, S, B) instead.
     """
 
     first_step: int
@@ -39,13 +40,19 @@ class ChunkLoader:
     are cut into chunks has no influence on them.
 
     Args:
-        schedule: what images a step sees.
+        schedule: what images a step sees: of one run, or of replicas.
         trainer: asked for the current step, the last one and this process's rank.
         log_every_n_steps: steps between two rows of the training curve.
         val_every_n_steps: steps between two validations, 0 for none.
     """
 
-    def __init__(self, schedule: Schedule, trainer: L.Trainer, log_every_n_steps: int, val_every_n_steps: int) -> None:
+    def __init__(
+        self,
+        schedule: Schedule | ReplicaSchedule,
+        trainer: L.Trainer,
+        log_every_n_steps: int,
+        val_every_n_steps: int,
+    ) -> None:
         if schedule.batch_size % trainer.world_size:
             raise ValueError(
                 f"data.batch_size is {schedule.batch_size}, which {trainer.world_size} devices cannot share; "
@@ -66,7 +73,7 @@ class ChunkLoader:
         while step < last:
             stop = min(step + steps, (step // self.log_every + 1) * self.log_every, last)
             started = time.perf_counter()
-            yield Chunk(step, torch.stack([self.schedule.batch(s)[self.rows] for s in range(step, stop)]))
+            yield Chunk(step, torch.stack([self.schedule.batch(s)[..., self.rows] for s in range(step, stop)]))
             if time.perf_counter() - started < CHUNK_SECONDS / 2:
                 steps = min(2 * steps, limit)
             elif time.perf_counter() - started > 2 * CHUNK_SECONDS:
@@ -93,6 +100,20 @@ class ImageBatches:
     def __iter__(self) -> Iterator[Tensor]:
         for start in range(0, len(self.indices), self.batch_size):
             yield torch.from_numpy(self.images[self.indices[start : start + self.batch_size]])
+
+
+class ReplicaBatches:
+    """Each replica's next batch, stacked: uint8 (S, B, H, W, C). All have as many images."""
+
+    def __init__(self, members: Sequence[ImageBatches]) -> None:
+        self.members = members
+
+    def __len__(self) -> int:
+        return len(self.members[0])
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for batches in zip(*self.members, strict=True):
+            yield torch.stack(batches)
 
 
 class ImageData(L.LightningDataModule):
@@ -166,23 +187,59 @@ class ImageData(L.LightningDataModule):
             test_labels=labels[self.val_indices],
         )
 
+    def schedule(self) -> Schedule:
+        """What part of `train_indices` each step sees."""
+        return Schedule(len(self.train_indices), self.batch_size, self.seed)
+
     def train_dataloader(self) -> ChunkLoader:
         assert self.trainer is not None
-        schedule = Schedule(len(self.train_indices), self.batch_size, self.seed)
+        return self.chunks(self.schedule(), self.trainer)
+
+    def chunks(self, schedule: Schedule | ReplicaSchedule, trainer: L.Trainer) -> ChunkLoader:
+        """A schedule's chunks, which end where a row is logged or validation is due."""
         return ChunkLoader(
-            schedule, self.trainer, self.log_every_n_steps, self.val_every_n_steps if len(self.val_indices) else 0
+            schedule, trainer, self.log_every_n_steps, self.val_every_n_steps if len(self.val_indices) else 0
         )
 
     def val_dataloader(self) -> ImageBatches:
         return ImageBatches(self.arrays.train_images, self.eval_batch_size, self.val_indices)
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """Cuts a chunk's images out of the training set; on an accelerator the whole set lives there as uint8."""
         if not isinstance(batch, Chunk):
             return super().transfer_batch_to_device(batch, device, dataloader_idx)
-        indices = torch.from_numpy(self.train_indices)[batch.images]
+        return Chunk(batch.first_step, self.cut_out(torch.from_numpy(self.train_indices)[batch.images], device))
+
+    def cut_out(self, indices: Tensor, device: torch.device) -> Tensor:
+        """Images of the training set, in the indices' shape; on an accelerator the whole set lives there as uint8."""
         if device.type == "cpu":
-            return Chunk(batch.first_step, torch.from_numpy(self.arrays.train_images[indices.numpy()]))
+            return torch.from_numpy(self.arrays.train_images[indices.numpy()])
         if self._device_images is None or self._device_images.device != device:
             self._device_images = torch.from_numpy(np.array(self.arrays.train_images)).to(device)
-        return Chunk(batch.first_step, self._device_images[indices.to(device, non_blocking=True)])
+        return self._device_images[indices.to(device, non_blocking=True)]
+
+
+class ReplicaData(L.LightningDataModule):
+    """The data of S runs that differ in their seeds alone: at each step, what each of them would see.
+
+    Args:
+        members: the data of each.
+    """
+
+    def __init__(self, members: Sequence[ImageData]) -> None:
+        super().__init__()
+        self.members = members
+
+    def train_dataloader(self) -> ChunkLoader:
+        assert self.trainer is not None
+        schedule = ReplicaSchedule([member.schedule() for member in self.members])
+        return self.members[0].chunks(schedule, self.trainer)
+
+    def val_dataloader(self) -> ReplicaBatches:
+        return ReplicaBatches([member.val_dataloader() for member in self.members])
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        if not isinstance(batch, Chunk):
+            return super().transfer_batch_to_device(batch, device, dataloader_idx)
+        split = [torch.from_numpy(member.train_indices) for member in self.members]
+        indices = [own[theirs] for own, theirs in zip(split, batch.images.unbind(1), strict=True)]
+        return Chunk(batch.first_step, self.members[0].cut_out(torch.stack(indices, dim=1), device))

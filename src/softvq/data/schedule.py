@@ -1,5 +1,6 @@
 """Which images a training step sees: a function of (seed, step) alone."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
@@ -39,3 +40,15 @@ class Schedule:
             parts.append(self._epoch(epoch)[offset : offset + taken])
             start += taken
         return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+class ReplicaSchedule:
+    """The schedules of runs that differ in their seeds alone, side by side."""
+
+    def __init__(self, members: Sequence[Schedule]) -> None:
+        self.members = members
+        self.batch_size = members[0].batch_size
+
+    def batch(self, step: int) -> Tensor:
+        """Indices (S, batch_size) of the images of step `step`, counted from 0."""
+        return torch.stack([member.batch(step) for member in self.members])

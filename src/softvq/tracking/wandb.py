@@ -151,6 +151,7 @@ class OnlineTracker(Tracker):
             mode="online",
             dir=str(folder.path),
             resume="allow" if started else None,  # a run that starts over replaces its record
+            reinit="create_new",  # seeds that are trained at once are runs side by side
             settings=_settings(init_timeout=INIT_S, finish_timeout=FINISH_S),
         )
         self._caught_up = False

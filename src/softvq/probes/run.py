@@ -1,4 +1,4 @@
-"""Probes and figures at the end of training, as a Lightning callback."""
+"""The probes and figures of a trained autoencoder, and the Lightning callback that makes them when training ends."""
 
 import time
 from collections.abc import Callable
@@ -21,8 +21,8 @@ from softvq.probes.progress import Progress
 from softvq.probes.protocol import diagnostics, probe
 
 
-class Probes(L.Callback):
-    """Encodes both parts of the data when training ends, probes the codes and draws the run's figures.
+class Probes:
+    """Encodes both parts of the data, probes the codes and draws the run's figures.
 
     Args:
         clustering: K-means under the protocol's settings.
@@ -59,35 +59,50 @@ class Probes(L.Callback):
         at_least("probes.tsne_points", tsne_points, 2)
         self.tsne_points, self.seed, self.jobs = tsne_points, seed, jobs
         self.figures_dir, self.latents_path, self.progress = figures_dir, latents_path, progress
-        self.results: dict[str, Any] = {}
 
-    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        assert isinstance(pl_module, Autoencoder)
-        data: ImageData = trainer.datamodule  # type: ignore[attr-defined]
+    def check(self, model: Autoencoder, data: ImageData) -> None:
+        """Refuses before training what the probes would refuse after it.
+
+        Raises:
+            ValueError: for a tap that the bottleneck does not have, or limits that leave too few codes.
+        """
         arrays = data.probed_arrays(self.part)
-        check_tap(pl_module, arrays, self.tap)
+        check_tap(model, arrays, self.tap)
         self._check_labels(arrays)
 
-    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if not trainer.is_global_zero:
-            return
-        assert isinstance(pl_module, Autoencoder)
-        data: ImageData = trainer.datamodule  # type: ignore[attr-defined]
-        started = time.perf_counter()
-        encoded = encode(pl_module, data.probed_arrays(self.part), self.tap, data.eval_batch_size)
+    def measure(self, model: Autoencoder, data: ImageData) -> tuple[dict[str, Any], Encoded]:
+        """The results, by their names in `metrics.json`, and what they were measured on."""
+        arrays = data.probed_arrays(self.part)
+        encoded = encode(model, arrays, self.tap, data.eval_batch_size)
         codes = encoded.codes.limited(*self.limits)
         found = probe(codes, self.clustering, self.classification, self.jobs, self.progress)
-        codebook = getattr(pl_module.bottleneck, "codebook", None)
-        K = None if codebook is None else len(codebook)
-        self.results = {
+        results = {
             "probes": asdict(found),
-            "reconstruction": self._reconstruction(trainer, encoded, data.arrays.info.pixel_variance),
-            "diagnostics": diagnostics(encoded.test_z_e, encoded.test_index, K),
-            "probe_s": time.perf_counter() - started,
+            "reconstruction": {
+                "test_mse": encoded.test_mse,
+                "test_normalized_mse": encoded.test_mse / arrays.info.pixel_variance,
+            },
+            "diagnostics": diagnostics(encoded.test_z_e, encoded.test_index, codewords(model)),
         }
+        return results, encoded
+
+    def run(self, model: Autoencoder, data: ImageData, trained: bool) -> dict[str, Any]:
+        """Measures, and writes figures and latents; returns the results, with the seconds that it took.
+
+        Args:
+            model: on the device that is to encode.
+            data: what it was trained on.
+            trained: whether it was at all; else nothing has learned to reconstruct.
+        """
+        started = time.perf_counter()
+        results, encoded = self.measure(model, data)
+        if not trained:
+            results["reconstruction"] = None
+        results["probe_s"] = time.perf_counter() - started
         if self.latents_path is not None:
             self._save_latents(encoded)
-        self._draw(encoded, K, data.arrays.info.name, trained=trainer.max_steps > 0)
+        self._draw(encoded, codewords(model), data.arrays.info.name, trained)
+        return results
 
     def _check_labels(self, arrays: ImageArrays) -> None:
         """Refuses what the probes would refuse after all of the training."""
@@ -102,12 +117,6 @@ class Probes(L.Callback):
                     f"classes; the probes need two classes, and as many codes as the data have classes "
                     f"({arrays.info.classes})"
                 )
-
-    @staticmethod
-    def _reconstruction(trainer: L.Trainer, encoded: Encoded, variance: float) -> dict[str, float] | None:
-        if trainer.max_steps == 0:  # nothing has learned to reconstruct
-            return None
-        return {"test_mse": encoded.test_mse, "test_normalized_mse": encoded.test_mse / variance}
 
     def _save_latents(self, encoded: Encoded) -> None:
         assert self.latents_path is not None
@@ -145,3 +154,30 @@ class Probes(L.Callback):
                 self.figures_dir / "codebook_use.png",
                 title=f"{data}: codewords used on the {self.part} set",
             )
+
+
+def codewords(model: Autoencoder) -> int | None:
+    """K; None without a codebook."""
+    codebook = getattr(model.bottleneck, "codebook", None)
+    return None if codebook is None else len(codebook)
+
+
+class ProbesAtEnd(L.Callback):
+    """Runs the probes when training ends; in the first process alone.
+
+    Attributes:
+        results: what they found.
+    """
+
+    def __init__(self, probes: Probes) -> None:
+        self.probes = probes
+        self.results: dict[str, Any] = {}
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert isinstance(pl_module, Autoencoder)
+        self.probes.check(pl_module, trainer.datamodule)  # type: ignore[attr-defined]
+
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert isinstance(pl_module, Autoencoder)
+        if trainer.is_global_zero:
+            self.results = self.probes.run(pl_module, trainer.datamodule, trained=trainer.max_steps > 0)  # type: ignore[attr-defined]

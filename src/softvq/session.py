@@ -1,0 +1,217 @@
+"""One session of training: the process's settings, Lightning's trainer, and what `metrics.json` says of both."""
+
+import logging
+import subprocess
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from hydra.utils import instantiate
+from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
+from lightning.pytorch.plugins.environments import LightningEnvironment
+from omegaconf import DictConfig, OmegaConf
+
+from softvq.checkpoint import ResumeCheckpoint, read_checkpoint
+from softvq.config import built_network, config_hash, cores, result_settings
+from softvq.data.module import ImageData
+from softvq.devices import check_accelerator
+from softvq.launchers import RANK
+from softvq.memory import keep_freed_memory
+from softvq.progress import training_progress
+from softvq.runs import RunFolder
+from softvq.steps import capture_cuda_graph
+from softvq.tracking.tracker import Tracker
+from softvq.training import ChunkTraining
+
+
+@dataclass(frozen=True)
+class Process:
+    """What a process trains with.
+
+    Attributes:
+        commit: of the code that is loaded, whatever is checked out by the end.
+        threads: of torch and the probes.
+    """
+
+    commit: str | None
+    threads: int
+
+
+def set_up(config: DictConfig) -> Process:
+    """Makes the process-wide settings of a configuration."""
+    _quiet_libraries()
+    process = Process(commit(), config.trainer.threads or cores())
+    torch.set_num_threads(process.threads)
+    keep_freed_memory()
+    torch.set_float32_matmul_precision(config.trainer.matmul_precision)
+    check_accelerator(config.trainer.accelerator, config.trainer.devices)
+    return process
+
+
+def build_trainer(
+    config: DictConfig,
+    folder: RunFolder,
+    label: str,
+    trackers: Sequence[Tracker],
+    callbacks: Sequence[L.Callback],
+    files: CheckpointIO,
+) -> L.Trainer:
+    """Lightning's trainer for a configuration.
+
+    Args:
+        config: its trainer's settings and further callbacks are used.
+        folder: of the run.
+        label: says in the progress whose training it is.
+        trackers: take the training curve.
+        callbacks: what the run itself needs; they come after the configuration's own.
+        files: how checkpoints are written and read.
+    """
+    own: list[L.Callback] = [instantiate(callback) for callback in config.trainer.callbacks.values()]
+    progress = [] if RANK else training_progress(config.trainer.progress, label)
+    return L.Trainer(
+        max_steps=config.trainer.max_steps,
+        max_epochs=-1,
+        accelerator=config.trainer.accelerator,
+        devices=config.trainer.devices,
+        precision=config.trainer.precision,
+        logger=list(trackers),
+        callbacks=[*own, *progress, *callbacks],
+        limit_val_batches=None if config.data.val_fraction else 0,
+        num_sanity_val_steps=0,
+        plugins=[LightningEnvironment(), files],  # a cell runs alone, also inside a Slurm job
+        use_distributed_sampler=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=folder.path,
+    )
+
+
+def fit(
+    trainer: L.Trainer,
+    model: ChunkTraining,
+    data: L.LightningDataModule,
+    config: DictConfig,
+    checkpoint: ResumeCheckpoint,
+) -> None:
+    """Trains from the last checkpoint, if there is one."""
+    if replays_steps(config, trainer):
+        model.capture = capture_cuda_graph
+    checkpoint.path.parent.mkdir(parents=True, exist_ok=True)
+    resumed = checkpoint.path if checkpoint.path.exists() else None
+    if resumed:
+        read_checkpoint(resumed)  # Lightning's own words for a damaged one name no file
+    trainer.fit(model, data, ckpt_path=resumed, weights_only=False)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """How a run was trained, for its `metrics.json`.
+
+    Attributes:
+        together: how many seeds were trained at once.
+    """
+
+    process: Process
+    trainer: L.Trainer
+    checkpoint: ResumeCheckpoint
+    together: int
+
+
+def describe(
+    config: DictConfig, choices: dict[str, Any], data: ImageData, probed: dict[str, Any], trained: Trained
+) -> dict[str, Any]:
+    """The content of a run's `metrics.json`."""
+    info = data.arrays.info
+    resolved: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    results = dict(probed)
+    probe_s = results.pop("probe_s", None)
+    return {
+        "status": "finished",
+        "bottleneck": choices["bottleneck"],
+        "data": info.name,
+        "seed": config.seed,
+        "fidelity": config.fidelity,
+        "steps": trained.trainer.global_step,
+        "config_hash": config_hash(result_settings(resolved, info.sha256)),
+        **results,
+        "protocol": resolved["probes"],
+        "provenance": {
+            "commit": trained.process.commit,
+            "versions": {name: version(name) for name in ("softvq", "torch", "lightning", "scikit-learn", "numpy")},
+            "data": {"name": info.name, "source": info.source, "sha256": info.sha256, "verified": info.verified},
+            "network": built_network(config, choices["network"]),
+            "device": device_name(trained.trainer),
+            "devices": trained.trainer.world_size,
+            "threads": trained.process.threads,
+            "seeds_at_once": trained.together,
+        },
+        "time": {
+            "fit_s": trained.checkpoint.trained_s,
+            "steps_per_s": trained.checkpoint.steps_per_s,
+            "probe_s": probe_s,
+        },
+    }
+
+
+def replays_steps(config: DictConfig, trainer: L.Trainer) -> bool:
+    """Whether training replays a captured CUDA graph: on one GPU, unless `trainer.cuda_graph=false`.
+
+    Raises:
+        ValueError: if it is asked for where it cannot be.
+    """
+    asked = config.trainer.cuda_graph
+    if asked not in (True, False, "auto"):
+        raise ValueError(f"trainer.cuda_graph must be true, false or auto, got {asked!r}")
+    scaled = str(config.trainer.precision).startswith("16-mixed")  # its loss scaling looks at each step from Python
+    possible = trainer.strategy.root_device.type == "cuda" and trainer.world_size == 1 and not scaled
+    if asked is True and not possible:
+        raise ValueError(
+            f"trainer.cuda_graph=true needs one GPU and a precision other than 16-mixed, got "
+            f"{trainer.world_size} x {trainer.strategy.root_device.type} and {config.trainer.precision}; "
+            "leave it at auto"
+        )
+    return bool(asked) and possible
+
+
+def device_name(trainer: L.Trainer) -> str:
+    """The accelerator that trained, in its vendor's words; `cpu` without one."""
+    device = trainer.strategy.root_device
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def commit() -> str | None:
+    """The checkout's commit, with `-dirty` behind it where tracked files differ; None outside a checkout."""
+    try:
+        return subprocess.run(
+            ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=timedelta(seconds=10).total_seconds(),
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _quiet_libraries() -> None:
+    """Lightning's remarks on what is deliberate here."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for message in (
+        ".*You defined a `validation_step` but have no `val_dataloader`.*",
+        ".*`LightningModule.configure_optimizers` returned `None`.*",
+        ".*does not have many workers.*",
+        ".*GPU available but not used.*",
+        ".*exists and is not empty.*",
+        ".*`srun` command is available on your system but is not used.*",
+        ".*isinstance.treespec, LeafSpec.*",
+    ):
+        warnings.filterwarnings("ignore", message=message)

@@ -1,0 +1,163 @@
+"""Training in chunks of steps: what a single autoencoder and several stacked ones share."""
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+
+import lightning as L
+import torch
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from softvq.data.module import Chunk
+from softvq.eager import update_in_backward
+from softvq.steps import Capture, ReplayedSteps
+
+
+class NonFiniteLossError(RuntimeError):
+    """A loss term that is no finite number; training stops and the last good checkpoint stays."""
+
+    def __init__(self, step: int, term: str, value: float) -> None:
+        super().__init__(
+            f"{term} is {value} at step {step}; the last good checkpoint is kept. "
+            "Lower optimizer.lr or the bottleneck's weights, or start over with resume=never"
+        )
+        self.step, self.term = step, term
+
+
+class Curve:
+    """Means of the loss terms over the steps between two rows of a run's training curve.
+
+    Args:
+        sums: of the terms since the last row, by name.
+        steps: how many there were.
+    """
+
+    def __init__(self, sums: dict[str, float] | None = None, steps: int = 0) -> None:
+        self.sums, self.steps = sums or {}, steps
+
+    def add(self, first_step: int, names: Sequence[str], rows: Sequence[Sequence[float]]) -> None:
+        """Adds the terms' values of consecutive steps.
+
+        Raises:
+            NonFiniteLossError: for the first term that is no finite number.
+        """
+        for step, row in enumerate(rows, start=first_step + 1):
+            bad = [(name, value) for name, value in zip(names, row, strict=True) if not math.isfinite(value)]
+            if bad:  # the first one is the loss itself, the sum of the others
+                raise NonFiniteLossError(step, *bad[min(1, len(bad) - 1)])
+        self.steps += len(rows)
+        for row in rows:
+            for name, value in zip(names, row, strict=True):
+                self.sums[name] = self.sums.get(name, 0.0) + value
+
+    def row(self) -> dict[str, float]:
+        """The means since the last row, by names like `train/loss`; begins the next."""
+        means = {f"train/{name}": total / self.steps for name, total in self.sums.items()}
+        self.sums, self.steps = {}, 0
+        return means
+
+    def state(self) -> tuple[dict[str, float], int]:
+        """What a checkpoint keeps: the arguments that make it anew."""
+        return self.sums, self.steps
+
+
+class ChunkTraining(L.LightningModule):
+    """Trains a chunk of several optimiser steps as one of Lightning's.
+
+    The trainer's `global_step` and `max_steps` count optimiser steps.
+
+    Args:
+        optimizer: makes the optimiser from the parameters.
+        log_every_n_steps: steps whose mean is one row of the training curve.
+
+    Attributes:
+        capture: how a step is captured to be replayed instead of run from Python; None runs each from Python.
+    """
+
+    def __init__(self, optimizer: Callable[[Iterable[nn.Parameter]], Optimizer], log_every_n_steps: int) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.make_optimizer, self.log_every_n_steps = optimizer, log_every_n_steps
+        self.capture: Capture | None = None
+        self._replayed: ReplayedSteps | None = None
+        self.term_names: list[str] = []
+
+    @abstractmethod
+    def loss(self, images: Tensor, noise: Tensor | None = None) -> dict[str, Tensor]:
+        """The loss and its unweighted terms, each () or, of S replicas, (S,)."""
+
+    @abstractmethod
+    def draw_noise(self, first_step: int, images: Tensor) -> Iterable[Tensor | None]:
+        """The noise of each step of a chunk, on the images' device."""
+
+    @abstractmethod
+    def record(self, first_step: int, values: Tensor) -> None:
+        """Adds a chunk's terms, (steps, terms) or (steps, terms, S), to the curve and logs the row that ends with it.
+
+        Raises:
+            NonFiniteLossError: if there is nothing left to train.
+        """
+
+    def ends_row(self, step: int) -> bool:
+        """Whether a row of the training curve ends with this many steps."""
+        return step % self.log_every_n_steps == 0 or step == self.trainer.max_steps
+
+    def configure_optimizers(self) -> Optimizer | None:
+        parameters = [p for p in self.parameters() if p.requires_grad]
+        if not parameters:
+            return None
+        optimizer = self.make_optimizer(parameters)
+        if self.capture is not None:
+            for group in optimizer.param_groups:
+                group["capturable"] = True  # its step counts live on the device, where a replay can raise them
+        one_cpu = parameters[0].device.type == "cpu" and self._trainer is not None and self.trainer.world_size == 1
+        if one_cpu and isinstance(optimizer, Adam) and optimizer.defaults["fused"]:
+            update_in_backward(optimizer)
+        return optimizer
+
+    def training_step(self, chunk: Chunk, batch_idx: int) -> None:
+        noises = self.draw_noise(chunk.first_step, chunk.images)
+        step = self._step if self.capture is None else self._replayed_step
+        values = [step(images, noise) for images, noise in zip(chunk.images, noises, strict=True)]
+        self.record(chunk.first_step, torch.stack(values))
+
+    def _wrapped_optimizer(self) -> LightningOptimizer:
+        optimizer = self.optimizers()
+        assert isinstance(optimizer, LightningOptimizer)
+        return optimizer
+
+    def _step(self, images: Tensor, noise: Tensor | None) -> Tensor:
+        """One optimiser step through Lightning; returns the terms' values, (terms,) or (terms, S)."""
+        optimizer = self._wrapped_optimizer()
+        terms = self.loss(images, noise)
+        # Without buffers to add to, backward hands its results over instead of adding them.
+        optimizer.zero_grad(set_to_none=True)
+        self.manual_backward(terms["loss"].sum())
+        optimizer.step()
+        torch.clear_autocast_cache()  # mixed precision keeps weights cast for a whole chunk otherwise
+        self.term_names = list(terms)
+        return torch.stack([term.detach() for term in terms.values()])
+
+    def _replayed_step(self, images: Tensor, noise: Tensor | None) -> Tensor:
+        """The same step without Lightning, whose Python would not be replayed; Lightning is told that it happened."""
+        wrapped = self._wrapped_optimizer()
+        if self._replayed is None:
+            assert self.capture is not None
+            optimizer = wrapped.optimizer
+
+            def step(images: Tensor, noise: Tensor | None) -> Tensor:
+                torch.clear_autocast_cache()
+                terms = self.loss(images, noise)
+                optimizer.zero_grad(set_to_none=True)
+                terms["loss"].sum().backward()  # replicas share no parameter: each gets its own gradient
+                optimizer.step()
+                self.term_names = list(terms)
+                return torch.stack([term.detach() for term in terms.values()])
+
+            self._replayed = ReplayedSteps(step, self.capture)
+        wrapped._on_before_step()
+        values = self._replayed(images, noise)
+        wrapped._on_after_step()  # global_step counts it
+        return values
