@@ -54,8 +54,9 @@ report: setup ## tables and report.html from the run folders below LOGS, into RE
 dashboard: setup ## the W&B workspace and report of a sweep: EXPERIMENT= LOGS= ARGS=
 	$(BIN)/python -m softvq.dashboard --experiment $(EXPERIMENT) --logs $(LOGS) $(ARGS)
 
-bench: setup ## the speed of the probes beside scikit-learn and a plain loop
+bench: setup ## the speed of the probes beside scikit-learn and a plain loop, and of seeds trained at once
 	$(BIN)/python benchmarks/probes.py
+	$(BIN)/python benchmarks/seeds.py
 
 lock: setup ## renews requirements.lock from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --all-extras pyproject.toml -o requirements.lock

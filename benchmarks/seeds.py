@@ -1,0 +1,177 @@
+"""Runs per hour of many seeds trained at once beside one after the other, on the CPU or on a GPU.
+
+Each repeat times every way once, in turn, so that a machine that slows down slows all of them; the ratio is taken
+within a repeat. The model is the multilayer perceptron for MNIST, the images are random, and only training counts.
+On a GPU each way replays captured steps. `python benchmarks/seeds.py --help` has the sizes.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from omegaconf import DictConfig
+
+from softvq.autoencoder import Autoencoder
+from softvq.cell import build_data, build_model
+from softvq.config import CONF_DIR, compose
+from softvq.data.module import ReplicaData
+from softvq.memory import keep_freed_memory
+from softvq.replicas import Replicas
+from softvq.steps import capture_cuda_graph
+from softvq.training import ChunkTraining
+
+SHAPE, IMAGES, CLASSES = (28, 28), 10_000, 10
+
+
+class Clock(L.Callback):
+    """Seconds of training from a step on, by when chunks take their full size.
+
+    Args:
+        warm: steps that do not count.
+    """
+
+    def __init__(self, warm: int) -> None:
+        self.warm = warm
+        self.started: tuple[float, int] | None = None
+
+    def on_train_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
+        now = time.perf_counter()  # a chunk's losses were waited for: the device has nothing left to do
+        if self.started is None and trainer.global_step >= self.warm:
+            self.started = (now, trainer.global_step)
+        self.ended = (now, trainer.global_step)
+
+    @property
+    def seconds_per_step(self) -> float:
+        assert self.started is not None
+        return (self.ended[0] - self.started[0]) / (self.ended[1] - self.started[1])
+
+
+def measure(
+    device: str,
+    seeds: Sequence[int] = (1, 4, 16),
+    bottleneck: str = "soft_vq",
+    steps: int = 300,
+    warm: int = 100,
+    repeats: int = 3,
+    overrides: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Milliseconds a step of S seeds, and runs per hour as a multiple of one run after the other.
+
+    Args:
+        device: `cpu` or `gpu`.
+        seeds: the numbers S of seeds that are trained at once.
+        bottleneck: of the model.
+        steps: of each training, the first ones included.
+        warm: of them do not count.
+        repeats: of every way.
+        overrides: further settings.
+    """
+    keep_freed_memory()
+    with tempfile.TemporaryDirectory() as folder:
+        write_images(Path(folder))
+        common = ["data=arrays", f"data.dir={folder}", "data.name=random", f"data.root={folder}", "network=mlp"]
+        config = compose(CONF_DIR, "train", [*common, f"bottleneck={bottleneck}", *overrides])
+        config.data.pixel_offset, config.data.output_activation = 0.0, "sigmoid"
+        config.trainer.max_steps = steps
+        times: dict[str, list[float]] = {"alone": [], **{str(S): [] for S in seeds}}
+        for _ in range(repeats):
+            times["alone"].append(alone(config, device, warm))
+            for S in seeds:
+                times[str(S)].append(together(config, S, device, warm))
+    return {
+        "device": torch.cuda.get_device_name() if device == "gpu" else device,
+        "threads": torch.get_num_threads(),
+        "bottleneck": bottleneck,
+        "steps": steps,
+        "ms_per_step": {name: spread([1000 * s for s in values]) for name, values in times.items()},
+        "runs_per_hour_over_one_after_the_other": {
+            str(S): spread([S * one / all_ for one, all_ in zip(times["alone"], times[str(S)], strict=True)])
+            for S in seeds
+        },
+    }
+
+
+def write_images(folder: Path) -> None:
+    """A data set of noise, in MNIST's shape."""
+    draw = np.random.default_rng(0)
+    for part, size in (("train", IMAGES), ("test", IMAGES // 10)):
+        np.save(folder / f"{part}_images.npy", draw.integers(0, 256, (size, *SHAPE), dtype=np.uint8))
+        np.save(folder / f"{part}_labels.npy", np.arange(size) % CLASSES)
+
+
+def alone(config: DictConfig, device: str, warm: int) -> float:
+    """Seconds a step of one seed by itself."""
+    data = build_data(config)
+    data.setup()
+    return fit(config, model_of(config, data), data, device, warm)
+
+
+def together(config: DictConfig, S: int, device: str, warm: int) -> float:
+    """Seconds a step of S seeds at once."""
+    models, parts = [], []
+    for seed in range(S):
+        own = config.copy()
+        own.seed = seed
+        parts.append(build_data(own))
+        parts[-1].setup()
+        models.append(model_of(own, parts[-1]))
+    return fit(config, Replicas(models, [[] for _ in models]), ReplicaData(parts), device, warm)
+
+
+def model_of(config: DictConfig, data: Any) -> Autoencoder:
+    return build_model(config, data.arrays.info.image_shape, data.arrays.info.pixel_variance)
+
+
+def fit(config: DictConfig, model: ChunkTraining, data: L.LightningDataModule, device: str, warm: int) -> float:
+    clock = Clock(warm)
+    if device == "gpu":
+        model.capture = capture_cuda_graph
+    trainer = L.Trainer(
+        max_steps=config.trainer.max_steps,
+        max_epochs=-1,
+        accelerator=device,
+        devices=1,
+        callbacks=[clock],
+        logger=False,
+        limit_val_batches=0,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(model, data)
+    return clock.seconds_per_step
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", choices=("cpu", "gpu"), default="gpu" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 4, 16], help="trained at once")
+    parser.add_argument("--bottleneck", default="soft_vq")
+    parser.add_argument("--steps", type=int, default=300, help="of each training")
+    parser.add_argument("--warm", type=int, default=100, help="steps at the start that do not count")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of torch")
+    parser.add_argument("overrides", nargs="*", help="further settings, as train.py takes them")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    warnings.simplefilter("ignore")
+    sizes = (args.seeds, args.bottleneck, args.steps, args.warm, args.repeats, args.overrides)
+    print(json.dumps(measure(args.device, *sizes), indent=2))
+
+
+if __name__ == "__main__":
+    main()
