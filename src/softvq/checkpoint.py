@@ -102,7 +102,6 @@ class WholeFile(CheckpointIO):
     def load_checkpoint(
         self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = None
     ) -> dict[str, Any]:
-        read_checkpoint(Path(path))  # Lightning's own words for a damaged one name no file
         return self.io.load_checkpoint(path, map_location, weights_only)
 
     def remove_checkpoint(self, path: str | Path) -> None:

@@ -25,7 +25,7 @@ from softvq.data.arrays import DatasetInfo, prepare, prepared_info
 from softvq.data.source import Source
 from softvq.launchers import RANK, die_with_sweep, threads_of_job, told_to_stop
 from softvq.runs import DamagedFileError, Outcome, RunFolder, read_json, write_json, write_text
-from softvq.settings import check_settings
+from softvq.settings import check_settings, check_together
 
 
 class ChangedConfigError(ValueError):
@@ -115,7 +115,7 @@ def read_cell(config: DictConfig, hydra: DictConfig, folder: str | Path, launche
             f"network={choices['network']}"
         )
     if config.trainer.seeds_per_process > 1:
-        _check_together(config, in_sweep=launcher is not None)
+        check_together(config, in_sweep=launcher is not None)
     if choices["network"] == "auto":
         choices["network"] = _fitting_network(*instantiate(config.data.source).image_shape())
         overrides = [*hydra.overrides.task, f"network={choices['network']}"]
@@ -140,33 +140,6 @@ def _fitting_network(height: int, width: int, channels: int) -> str:
     """The network of one's own images: MNIST's up to its size and where conv cannot halve them four times."""
     small = channels == 1 and max(height, width) <= 28
     return "mlp" if small or min(height, width) < 16 else "conv"
-
-
-def _check_together(config: DictConfig, in_sweep: bool) -> None:
-    """Settings under which several seeds can be trained at once.
-
-    Raises:
-        ValueError: listing those that stand against it.
-    """
-    trainer, S = config.trainer, config.trainer.seeds_per_process
-    faults = []
-    if not in_sweep:
-        faults.append("add -m and several seeds, e.g. seed=0,1,2,3")
-    if trainer.devices not in (1, "1"):
-        faults.append(f"set trainer.devices=1 in place of {trainer.devices}: seeds are trained at once on one device")
-    if str(trainer.precision) in ("16-mixed", "16"):
-        faults.append(
-            f"set trainer.precision=bf16-mixed or 32-true: {trainer.precision} scales all seeds' losses alike"
-        )
-    if config.optimizer["_target_"] not in ELEMENTWISE:
-        known = ", ".join(sorted(ELEMENTWISE))
-        faults.append(f"set optimizer._target_ to one of {known}: {config.optimizer['_target_']} may look across seeds")
-    if trainer.callbacks:
-        faults.append(f"drop trainer.callbacks={list(trainer.callbacks)}, which expect a single model")
-    if faults:
-        raise ValueError(
-            "\n  ".join([f"trainer.seeds_per_process={S} is not possible here; set it to 1, or:", *faults])
-        )
 
 
 def run_cell(config: DictConfig) -> Outcome | list[Outcome]:
@@ -256,11 +229,10 @@ def complete_together(cells: Sequence[Cell]) -> list[Outcome]:
     """
     outcomes: dict[Path, Outcome] = {}
     with ExitStack() as locks:
-        for folder in sorted((cell.folder for cell in cells), key=lambda folder: folder.path):
-            locks.enter_context(_locked(folder))  # all in one order, so that no two jobs wait for each other
         missing = []
-        for cell in cells:
+        for cell in sorted(cells, key=lambda cell: cell.folder.path):  # in one order: no two jobs wait for each other
             try:
+                locks.enter_context(_locked(cell.folder))
                 skipped = _begin(cell)
             except Exception as error:
                 skipped = _failed(cell.folder, error)

@@ -17,7 +17,7 @@ from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from omegaconf import DictConfig, OmegaConf
 
-from softvq.checkpoint import ResumeCheckpoint
+from softvq.checkpoint import ResumeCheckpoint, read_checkpoint
 from softvq.config import built_network, config_hash, cores, result_settings
 from softvq.data.module import ImageData
 from softvq.devices import check_accelerator
@@ -104,7 +104,10 @@ def fit(
     if replays_steps(config, trainer):
         model.capture = capture_cuda_graph
     checkpoint.path.parent.mkdir(parents=True, exist_ok=True)
-    trainer.fit(model, data, ckpt_path=checkpoint.path if checkpoint.path.exists() else None, weights_only=False)
+    resumed = checkpoint.path if checkpoint.path.exists() else None
+    if resumed:
+        read_checkpoint(resumed)  # Lightning's own words for a damaged one name no file
+    trainer.fit(model, data, ckpt_path=resumed, weights_only=False)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ WHOLE = {
     "data.batch_size": 1,
     "data.eval_batch_size": 1,
     "trainer.max_steps": 0,
+    "trainer.seeds_per_process": 1,
     "trainer.threads": 1,
     "trainer.log_every_n_steps": 1,
     "trainer.val_every_n_steps": 1,
@@ -32,6 +33,8 @@ WORDS = {
     "trainer.matmul_precision": ("highest", "high", "medium"),
 }
 SHORT_PRECISIONS = ("32", "64", "16", "bf16")  # which Lightning also takes
+# What updates every number by itself, so that stacked weights are updated as they would be alone.
+ELEMENTWISE = {f"torch.optim.{name}" for name in ("Adam", "AdamW", "Adamax", "RAdam", "RMSprop", "Adagrad", "SGD")}
 
 
 def check_settings(config: DictConfig) -> None:
@@ -72,3 +75,31 @@ def _devices(key: str, value: Any) -> None:
     counted = isinstance(value, int) and not isinstance(value, bool) and (value >= 1 or value == -1)
     if not (listed or counted or value == "auto"):
         raise ValueError(f"{key} must be at least 1, a list of devices like [0,1], -1 for all, or auto, got {value!r}")
+
+
+def check_together(config: DictConfig, in_sweep: bool) -> None:
+    """Settings under which several seeds can be trained at once.
+
+    Raises:
+        ValueError: listing those that stand against it.
+    """
+    trainer, S = config.trainer, config.trainer.seeds_per_process
+    one = trainer.devices == 1 or (isinstance(trainer.devices, ListConfig) and len(trainer.devices) == 1)
+    faults = []
+    if not in_sweep:
+        faults.append("add -m and several seeds, e.g. seed=0,1,2,3")
+    if not one:
+        faults.append(f"set trainer.devices=1 in place of {trainer.devices}: seeds are trained at once on one device")
+    if str(trainer.precision) in ("16-mixed", "16"):
+        faults.append(
+            f"set trainer.precision=bf16-mixed or 32-true: {trainer.precision} scales all seeds' losses alike"
+        )
+    if config.optimizer["_target_"] not in ELEMENTWISE:
+        known = ", ".join(sorted(ELEMENTWISE))
+        faults.append(f"set optimizer._target_ to one of {known}: {config.optimizer['_target_']} may look across seeds")
+    if trainer.callbacks:
+        faults.append(f"drop trainer.callbacks={list(trainer.callbacks)}, which expect a single model")
+    if faults:
+        raise ValueError(
+            "\n  ".join([f"trainer.seeds_per_process={S} is not possible here; set it to 1, or:", *faults])
+        )

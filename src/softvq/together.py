@@ -51,7 +51,7 @@ def _step(cell: Cell) -> Any:
         return 0
     try:
         return read_checkpoint(cell.folder.checkpoint)["global_step"]
-    except DamagedFileError:  # a run of the cell by itself tells what is wrong with it
+    except DamagedFileError:  # a run of the cell by itself tells of it
         return cell.folder.path
 
 
@@ -101,7 +101,7 @@ def _train(cells: Sequence[Cell]) -> list[Finish]:
         metrics = describe(cell.config, cell.choices, data[s], probed, trained)
         for tracker in trackers[s]:
             tracker.finish(metrics, cell.folder)
-        write_json(cell.folder.metrics, metrics)  # last, as of a cell by itself
+        write_json(cell.folder.metrics, metrics)  # last, as in a run alone
         return metrics
 
     return [partial(finish, s) for s in range(len(cells))]
