@@ -39,10 +39,6 @@ class ChangedConfigError(ValueError):
         )
 
 
-# What updates every number by itself, so that stacked weights are updated as they would be alone.
-ELEMENTWISE = {f"torch.optim.{name}" for name in ("Adam", "AdamW", "Adamax", "RAdam", "RMSprop", "Adagrad", "SGD")}
-
-
 @dataclass(frozen=True)
 class Cell:
     """One cell of a sweep, or a single run: its completed configuration and its folder."""

@@ -17,7 +17,6 @@ WHOLE = {
     "trainer.threads": 1,
     "trainer.log_every_n_steps": 1,
     "trainer.val_every_n_steps": 1,
-    "trainer.seeds_per_process": 1,
 }  # the smallest value that each may have
 NUMBERS = {
     "optimizer.lr": 0,
