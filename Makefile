@@ -54,11 +54,18 @@ report: setup ## tables and report.html from the run folders below LOGS, into RE
 dashboard: setup ## the W&B workspace and report of a sweep: EXPERIMENT= LOGS= ARGS=
 	$(BIN)/python -m softvq.dashboard --experiment $(EXPERIMENT) --logs $(LOGS) $(ARGS)
 
-bench: setup ## the speed of the probes beside scikit-learn and a plain loop, and of seeds trained at once
-	$(BIN)/python benchmarks/probes.py
-	$(BIN)/python benchmarks/seeds.py
+bench: setup ## speed and memory beside bounds and others, in ratios, into docs/performance.md: QUICK=1
+	$(BIN)/python benchmarks/run.py $(if $(QUICK),--quick)
+	$(if $(QUICK),,$(BIN)/python benchmarks/document.py)
+
+bench-growth: setup ## step time and memory against batch size, K, d, images and parallel runs: QUICK=1
+	$(BIN)/python benchmarks/growth.py $(if $(QUICK),--quick)
+	$(if $(QUICK),,$(BIN)/python benchmarks/document.py)
+
+bench-seeds: setup ## seeds trained at once beside one after the other: ARGS=
+	$(BIN)/python benchmarks/seeds.py $(ARGS)
 
 lock: setup ## renews requirements.lock from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --all-extras pyproject.toml -o requirements.lock
 
-.PHONY: help setup demo test test-all lint reproduce report dashboard bench lock
+.PHONY: help setup demo test test-all lint reproduce report dashboard bench bench-growth bench-seeds lock

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
-from sklearn.metrics import normalized_mutual_info_score
 from threadpoolctl import threadpool_limits
 
 from softvq.checks import at_least
@@ -99,4 +98,6 @@ def clustering_accuracy(labels: ArrayLike, clusters: ArrayLike) -> float:
 
 def nmi(labels: ArrayLike, clusters: ArrayLike) -> float:
     """Normalised mutual information 2 I(L; C) / (H(L) + H(C)), the paper's form; 1 for two constant labelings."""
+    from sklearn.metrics import normalized_mutual_info_score  # a second to load, which the first step need not wait for
+
     return float(normalized_mutual_info_score(labels, clusters, average_method="arithmetic"))

@@ -1,0 +1,159 @@
+"""Writes what `make bench` and `make bench-growth` measured into docs/performance.md, with plots beside it."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from table import HEADER, NETWORKS, STEP_WORDS, markdown_table, read, rows
+from turns import HERE
+
+BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+DOCS = HERE.parent / "docs"
+GROWS = {"step": "step time", "cpu": "CPU time", "memory": "memory"}
+CONTENDERS = {"ours": "ours", **STEP_WORDS}
+
+
+def section(results: Path, docs: Path) -> str:
+    """The generated part of the page; draws the plots that it shows."""
+    parts = [ratios_part(results)]
+    if step := read(results, "step"):
+        step_plot(step, docs / "performance_step.png")
+        parts += [step_part(step), "![Step times](performance_step.png)"]
+    if sweep := read(results, "sweep"):
+        parts.append(sweep_part(sweep))
+    if memory := read(results, "memory"):
+        parts.append(memory_part(memory))
+    if growth := read(results, "growth"):
+        growth_plot(growth["growth"], docs / "performance_growth.png")
+        parts += [growth_part(growth), "![Step time and memory against size](performance_growth.png)"]
+    return "\n\n".join(parts)
+
+
+def ratios_part(results: Path) -> str:
+    described = [content["machine"] for file in sorted(results.glob("*.json")) if (content := read(results, file.stem))]
+    return "\n\n".join(
+        [
+            "Ratios within one run: medians of the repeats, and their range. "
+            + "; ".join(dict.fromkeys(machine_words(machine) for machine in described))
+            + ".",
+            markdown_table(HEADER, [row.cells() for row in rows(results)]),
+        ]
+    )
+
+
+def machine_words(machine: dict[str, Any]) -> str:
+    return (
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}, Python {machine['python']}, "
+        f"torch {machine['torch']}, lightning {machine['lightning']}"
+    )
+
+
+def step_part(step: dict[str, Any]) -> str:
+    lines = [
+        (
+            words,
+            CONTENDERS[name],
+            f"{times['step_ms']['median']:.2f}",
+            f"{times['cpu_ms']['median']:.2f}",
+            f"{times['page_faults_per_step']:.0f}",
+            f"{times['peak_rss_mb']:.0f}",
+        )
+        for network, words in NETWORKS.items()
+        for name, times in step[network]["times"].items()
+    ]
+    header = ("network", "what trains", "step (ms)", "CPU (ms)", "page faults a step", "peak memory (MB)")
+    return "One training step of 32 images, one thread:\n\n" + markdown_table(header, lines)
+
+
+def sweep_part(sweep: dict[str, Any]) -> str:
+    return (
+        f"The sweep's {sweep['cells']} cells ran in {sweep['processes']} processes; "
+        f"{sweep['start_and_end_s']['median']:.1f} s passed before the first cell and after the last. From the first "
+        f"cell's start to the last one's end the cores were busy with cells for "
+        f"{100 * sweep['efficiency_once_started']['median']:.0f} % of the time."
+    )
+
+
+def memory_part(memory: dict[str, Any]) -> str:
+    lines = [(f"{run['runs']}", f"{run['data_mb']:.0f}", f"{run['all_mb']:.0f}") for run in memory["parallel"]]
+    header = ("runs at the same time", "images in memory (MB)", "all memory (MB)")
+    return f"Runs on the same {memory['images_mb']:.0f} MB of images:\n\n" + markdown_table(header, lines)
+
+
+def growth_part(growth: dict[str, Any]) -> str:
+    lines = [
+        (
+            name,
+            f"{result['values'][0]} to {result['values'][-1]}",
+            *("-" if result["exponents"][what] is None else f"{result['exponents'][what]:.2f}" for what in GROWS),
+        )
+        for name, result in growth["growth"].items()
+    ]
+    header = ("what is raised", "range", *(f"exponent of {words}" for words in GROWS.values()))
+    return (
+        "Growth (MLP, soft VQ): measured ~ size^exponent over the upper half of the sizes; 1 is in proportion.\n\n"
+        + markdown_table(header, lines)
+    )
+
+
+def step_plot(step: dict[str, Any], path: Path) -> None:
+    """Bars of each contender's step time, with their range."""
+    figure = Figure(figsize=(8, 2.6), layout="constrained")
+    for axis, (network, words) in zip(figure.subplots(1, len(NETWORKS)), NETWORKS.items(), strict=True):
+        times = step[network]["times"]
+        names = list(times)
+        medians = [times[name]["step_ms"]["median"] for name in names]
+        low = [m - times[name]["step_ms"]["min"] for m, name in zip(medians, names, strict=True)]
+        high = [times[name]["step_ms"]["max"] - m for m, name in zip(medians, names, strict=True)]
+        colours = ["tab:blue" if name == "ours" else "lightgray" for name in names]
+        axis.barh([CONTENDERS[name] for name in names], medians, xerr=(low, high), color=colours)
+        axis.invert_yaxis()
+        axis.set(title=words, xlabel="ms a step")
+    save(figure, path)
+
+
+def growth_plot(growth: dict[str, Any], path: Path) -> None:
+    """Step time above memory, on logarithmic axes, a column for each size."""
+    figure = Figure(figsize=(2.6 * len(growth), 4.6), layout="constrained")
+    axes = figure.subplots(2, len(growth), sharex="col")
+    for (upper, lower), (name, result) in zip(axes.T, growth.items(), strict=True):
+        upper.plot(result["values"], [time["step_ms"]["median"] for time in result["times"]], "o-")
+        lower.plot(result["values"], [time["peak_rss_mb"] for time in result["times"]], "o-", color="tab:orange")
+        upper.set(xscale="log", yscale="log", title=name)
+        lower.set(xscale="log", yscale="log", xlabel=name)
+    axes[0, 0].set_ylabel("step (ms)")
+    axes[1, 0].set_ylabel("memory (MB)")
+    save(figure, path)
+
+
+def save(figure: Figure, path: Path) -> None:
+    FigureCanvasAgg(figure)
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+
+
+def between_markers(page: str, content: str) -> str:
+    """The page with what is between its markers replaced.
+
+    Raises:
+        ValueError: if it does not have them, once each and in order.
+    """
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end or BEGIN in rest or END in after:
+        raise ValueError(f"the page needs the lines {BEGIN} and {END}, once each and in this order")
+    return f"{before}{BEGIN}\n\n{content}\n\n{END}{after}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--results", type=Path, default=HERE / "results", help="folder of the JSON files")
+    parser.add_argument("--docs", type=Path, default=DOCS, help="folder of performance.md and the plots")
+    args = parser.parse_args()
+    page = args.docs / "performance.md"
+    page.write_text(between_markers(page.read_text(), section(args.results, args.docs)))
+
+
+if __name__ == "__main__":
+    main()
