@@ -59,9 +59,9 @@ FULL = Sizes(
     turn_s=2.0,
     images=50_000,
     kmeans_starts=100,
-    classifier_steps=1000,
+    classifier_steps=500,
     sweep_repeats=5,
-    sweep_steps=2500,
+    sweep_steps=1200,
     parallel_runs=(1, 2, 4),
 )
 QUICK = Sizes(

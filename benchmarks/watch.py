@@ -23,10 +23,10 @@ class FirstStep(L.Callback):
 class CellSeconds(L.Callback):
     """Writes the processor's seconds of a cell, training and probes, into a file of its own below a folder."""
 
-    def setup(self, *args: object) -> None:
+    def setup(self, *args: object, stage: str) -> None:
         self.started, self.cpu_started = time.monotonic(), time.process_time()
 
-    def teardown(self, *args: object) -> None:
+    def teardown(self, *args: object, stage: str) -> None:
         ended = time.monotonic()
         seconds = {
             "process": os.getpid(),
