@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from image_files import write_arrays
 from report_runs import MODELS, SHA, write_hostile, write_run, write_table
 
 from softvq.config import CONF_DIR, config_hash
@@ -18,7 +19,7 @@ from softvq.report.__main__ import main
 from softvq.report.claims import judge_claims, paper_claims
 from softvq.report.collect import collect
 from softvq.report.content import build
-from softvq.report.defaults import Defaults
+from softvq.report.defaults import Defaults, Departures
 from softvq.report.latex import latex
 from softvq.report.layout import COLUMNS, METRIC_NAMES, ROWS
 from softvq.report.markdown import markdown
@@ -509,3 +510,10 @@ def test_markdown_keeps_its_columns_whatever_a_name_holds(hostile):
             block = []
     assert rows > 30
     assert "<script>" not in re.sub(r"`[^`]*`", "", markdown(hostile)).replace(r"\<", "")
+
+
+def test_ones_own_data_have_no_default_to_depart_from(tmp_path, defaults):
+    write_arrays(tmp_path / "own", shape=(32, 32, 3))
+    for bottleneck in ("raw", "identity"):
+        write_run(tmp_path / "runs" / bottleneck, "arrays", bottleneck, overrides=(f"data.dir={tmp_path / 'own'}",))
+    assert [defaults.departures(run) for run in collect([tmp_path / "runs"]).runs] == [Departures(), Departures()]

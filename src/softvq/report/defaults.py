@@ -17,6 +17,7 @@ from softvq.report.collect import Run
 
 NAME = re.compile(r"[\w.-]+")
 CHOSEN_GROUPS = ("network", "reconstruction", "optimizer", "trainer")  # beyond data, bottleneck, fidelity and probes
+LEFT_TO_THE_DATA = ("data.pixel_offset", "data.output_activation")  # one's own data have no default of these
 OWN = ("bottleneck.", "penalty_weight")  # settings of one bottleneck
 
 
@@ -90,10 +91,15 @@ def _name(choice: Any) -> str:
 
 def _compare(default: DictConfig, run: Run) -> tuple[list[tuple[str, str, str]], list[str]]:
     """The run's leaves that differ, those that follow from others left out; and the default's that it does not have."""
-    mine, theirs = _leaves(run.settings), _leaves(_settings(default))
+    mine = _leaves(run.settings)
+    default = default.copy()
+    for key in LEFT_TO_THE_DATA:
+        if OmegaConf.select(default, key) is None:
+            OmegaConf.update(default, key, mine[key])
+    theirs = _leaves(_settings(default))
 
     def differing() -> list[tuple[str, str, str]]:
-        keys = (key for key in mine if mine[key] != theirs.get(key) and not _open(key, theirs.get(key)))
+        keys = (key for key in mine if mine[key] != theirs.get(key))
         return [(key, _text(mine[key]), _text(theirs.get(key))) for key in keys]
 
     causes = [leaf for leaf in differing() if not _interpolated(default, leaf[0])]
@@ -130,11 +136,6 @@ def _leaves(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         elif f"{prefix}{key}" not in ("data.name", "data.sha256"):
             found[f"{prefix}{key}"] = value
     return found
-
-
-def _open(key: str, default: Any) -> bool:
-    """Whether a default leaves a setting to the network that one's own data asks for."""
-    return default is None and key in ("data.pixel_offset", "data.output_activation")
 
 
 def _interpolated(config: DictConfig, key: str) -> bool:
