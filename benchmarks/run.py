@@ -60,7 +60,7 @@ FULL = Sizes(
     images=50_000,
     kmeans_starts=100,
     classifier_steps=500,
-    sweep_repeats=5,
+    sweep_repeats=3,  # each is of minutes
     sweep_steps=1200,
     parallel_runs=(1, 2, 4),
 )
