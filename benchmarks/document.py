@@ -6,6 +6,7 @@ from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, NullLocator
 from table import HEADER, NETWORKS, STEP_WORDS, markdown_table, read, rows
 from turns import HERE
 
@@ -123,6 +124,12 @@ def growth_plot(growth: dict[str, Any], path: Path) -> None:
         lower.plot(result["values"], [time["peak_rss_mb"] for time in result["times"]], "o-", color="tab:orange")
         upper.set(xscale="log", yscale="log", title=name)
         lower.set(xscale="log", yscale="log", xlabel=name)
+        lower.xaxis.set_minor_locator(NullLocator())
+        lower.set_xticks(result["values"], [f"{value:,}" for value in result["values"]], rotation=90)
+        for axis in (upper.yaxis, lower.yaxis):
+            axis.set_major_locator(MaxNLocator(4))
+            axis.set_minor_locator(NullLocator())
+            axis.set_major_formatter("{x:,.0f}")
     axes[0, 0].set_ylabel("step (ms)")
     axes[1, 0].set_ylabel("memory (MB)")
     save(figure, path)
