@@ -87,25 +87,17 @@ class ResumeCheckpoint(L.Callback):
         self.trained_s = state_dict["trained_s"]
 
 
-class WholeFile(CheckpointIO):
-    """A checkpoint written to a neighbour's name and renamed, so that it is whole or absent."""
+class WholeFile(TorchCheckpointIO):
+    """A checkpoint written to a neighbour's name and renamed, so that it is whole or absent.
 
-    def __init__(self) -> None:
-        self.io = TorchCheckpointIO()
+    Lightning's own way builds the whole file in memory first, which takes three times as long.
+    """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         path = Path(path)
         partial = path.with_name(f".{path.name}")
-        self.io.save_checkpoint(checkpoint, partial, storage_options)
+        torch.save(checkpoint, partial)
         partial.replace(path)
-
-    def load_checkpoint(
-        self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = None
-    ) -> dict[str, Any]:
-        return self.io.load_checkpoint(path, map_location, weights_only)
-
-    def remove_checkpoint(self, path: str | Path) -> None:
-        self.io.remove_checkpoint(path)
 
 
 class MemberFiles(CheckpointIO):

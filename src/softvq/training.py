@@ -72,6 +72,9 @@ class ChunkTraining(L.LightningModule):
         optimizer: makes the optimiser from the parameters.
         log_every_n_steps: steps whose mean is one row of the training curve.
 
+    Where a step's time counts (one CPU with a fused Adam, one GPU), neither backward nor update goes through Lightning,
+    which is told that a step was made; its hooks around them are not called there.
+
     Attributes:
         capture: how a step is captured to be replayed instead of run from Python; None runs each from Python.
     """
@@ -81,6 +84,7 @@ class ChunkTraining(L.LightningModule):
         self.automatic_optimization = False
         self.make_optimizer, self.log_every_n_steps = optimizer, log_every_n_steps
         self.capture: Capture | None = None
+        self._updates_in_backward = False
         self._replayed: ReplayedSteps | None = None
         self.term_names: list[str] = []
 
@@ -115,11 +119,15 @@ class ChunkTraining(L.LightningModule):
         one_cpu = parameters[0].device.type == "cpu" and self._trainer is not None and self.trainer.world_size == 1
         if one_cpu and isinstance(optimizer, Adam) and optimizer.defaults["fused"]:
             update_in_backward(optimizer)
+            self._updates_in_backward = True
         return optimizer
 
     def training_step(self, chunk: Chunk, batch_idx: int) -> None:
         noises = self.draw_noise(chunk.first_step, chunk.images)
-        step = self._step if self.capture is None else self._replayed_step
+        if self.capture is not None:
+            step = self._replayed_step
+        else:
+            step = self._eager_step if self._updates_in_backward else self._step
         values = [step(images, noise) for images, noise in zip(chunk.images, noises, strict=True)]
         self.record(chunk.first_step, torch.stack(values))
 
@@ -136,6 +144,18 @@ class ChunkTraining(L.LightningModule):
         optimizer.zero_grad(set_to_none=True)
         self.manual_backward(terms["loss"].sum())
         optimizer.step()
+        return self._values(terms)
+
+    def _eager_step(self, images: Tensor, noise: Tensor | None) -> Tensor:
+        """The same step where backward updates the parameters and leaves no gradients."""
+        wrapped = self._wrapped_optimizer()
+        wrapped._on_before_step()
+        terms = self.loss(images, noise)
+        terms["loss"].sum().backward()
+        wrapped._on_after_step()  # global_step counts it
+        return self._values(terms)
+
+    def _values(self, terms: dict[str, Tensor]) -> Tensor:
         torch.clear_autocast_cache()  # mixed precision keeps weights cast for a whole chunk otherwise
         self.term_names = list(terms)
         return torch.stack([term.detach() for term in terms.values()])
@@ -148,13 +168,11 @@ class ChunkTraining(L.LightningModule):
             optimizer = wrapped.optimizer
 
             def step(images: Tensor, noise: Tensor | None) -> Tensor:
-                torch.clear_autocast_cache()
                 terms = self.loss(images, noise)
                 optimizer.zero_grad(set_to_none=True)
                 terms["loss"].sum().backward()  # replicas share no parameter: each gets its own gradient
                 optimizer.step()
-                self.term_names = list(terms)
-                return torch.stack([term.detach() for term in terms.values()])
+                return self._values(terms)
 
             self._replayed = ReplayedSteps(step, self.capture)
         wrapped._on_before_step()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import mse_loss
 
 REDUCTIONS = ("sum", "mean")
 
@@ -59,8 +60,26 @@ def reduction_over_code(reduction: str) -> Callable[[Tensor], Tensor]:
     Raises:
         ValueError: for another word.
     """
-    if reduction not in REDUCTIONS:
-        raise ValueError(f"bottleneck.reduction must be one of {', '.join(REDUCTIONS)}, got {reduction!r}")
-    if reduction == "sum":
+    if _checked(reduction) == "sum":
         return lambda x: x.sum() / len(x)
     return lambda x: x.mean()
+
+
+def squared_error_over_code(reduction: str) -> Callable[[Tensor, Tensor], Tensor]:
+    """`reduction_over_code` of two codes' squared difference, in one operation.
+
+    Returns:
+        A function from two (B, M, d) to ().
+
+    Raises:
+        ValueError: for another word.
+    """
+    if _checked(reduction) == "sum":
+        return lambda x, y: mse_loss(x, y, reduction="sum") / len(x)
+    return mse_loss
+
+
+def _checked(reduction: str) -> str:
+    if reduction not in REDUCTIONS:
+        raise ValueError(f"bottleneck.reduction must be one of {', '.join(REDUCTIONS)}, got {reduction!r}")
+    return reduction

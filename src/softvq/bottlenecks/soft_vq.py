@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from softvq.bottlenecks.base import Bottleneck, Latent, reduction_over_code
+from softvq.bottlenecks.base import Bottleneck, Latent, squared_error_over_code
 from softvq.bottlenecks.codebook import perplexity, squared_distances, straight_through
 from softvq.checks import at_least
 
@@ -21,7 +21,7 @@ def posterior(distances: Tensor, log_var: Tensor, d: int) -> Tensor:
     Units: log_var is ln sigma_k^2, the natural log of a variance in squared latent units.
     Example: codewords 0 and 1, z' = 1/4, unit variances: p(mu_0) = 1 / (1 + exp(-1/4)) = 0.5622.
     """
-    return torch.softmax(-0.5 * distances * (-log_var).exp() - 0.5 * d * log_var, dim=-1)
+    return torch.softmax(-0.5 * torch.addcmul(d * log_var, distances, (-log_var).exp()), dim=-1)
 
 
 def released_mnist_weights(distances: Tensor, log_std: Tensor) -> Tensor:
@@ -72,7 +72,7 @@ class SoftQuantizer(Bottleneck):
         at_least("bottleneck.commitment_weight", commitment_weight, 0)
         self.sigma_eps = sigma_eps
         self.codebook_weight, self.commitment_weight = codebook_weight, commitment_weight
-        self.reduce = reduction_over_code(reduction)
+        self.squared_error = squared_error_over_code(reduction)
         self.codebook = nn.Parameter(codebook_init(K, d))
 
     @property
@@ -91,12 +91,12 @@ class SoftQuantizer(Bottleneck):
 
     def forward(self, heads: dict[str, Tensor], noise: Tensor | None) -> Latent:
         z_e, scale = heads["z_e"], heads[self.scale_head]
-        noisy = z_e if noise is None else z_e + self.sigma_eps * noise  # z'
+        noisy = z_e if noise is None else z_e.add(noise, alpha=self.sigma_eps)  # z'
         distances = squared_distances(noisy, self.codebook)
         w = self.weights(distances, scale.to(distances.dtype)).to(z_e.dtype)  # (B, M, K)
         z_q = w @ self.codebook  # eq. (6)
-        codebook_loss = self.reduce((noisy.detach() - z_q).square())
-        commitment_loss = self.reduce((noisy - z_q.detach()).square())
+        codebook_loss = self.squared_error(noisy.detach(), z_q)
+        commitment_loss = self.squared_error(noisy, z_q.detach())
         return Latent(
             z=straight_through(z_e, z_q),
             penalty=self.codebook_weight * codebook_loss + self.commitment_weight * commitment_loss,

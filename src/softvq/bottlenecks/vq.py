@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from softvq.bottlenecks.base import Bottleneck, Latent, reduction_over_code
+from softvq.bottlenecks.base import Bottleneck, Latent, squared_error_over_code
 from softvq.bottlenecks.codebook import perplexity, squared_distances, straight_through
 from softvq.checks import at_least
 
@@ -33,7 +33,7 @@ class VectorQuantizer(Bottleneck):
         at_least("bottleneck.codebook_weight", codebook_weight, 0)
         at_least("bottleneck.commitment_weight", commitment_weight, 0)
         self.codebook_weight, self.commitment_weight = codebook_weight, commitment_weight
-        self.reduce = reduction_over_code(reduction)
+        self.squared_error = squared_error_over_code(reduction)
         self.codebook = nn.Parameter(codebook_init(K, d))
 
     @property
@@ -44,8 +44,8 @@ class VectorQuantizer(Bottleneck):
         z_e = heads["z_e"]
         index = squared_distances(z_e.detach(), self.codebook.detach()).argmin(-1)  # (B, M)
         z_q = functional.embedding(index, self.codebook)
-        codebook_loss = self.reduce((z_e.detach() - z_q).square())
-        commitment_loss = self.reduce((z_e - z_q.detach()).square())
+        codebook_loss = self.squared_error(z_e.detach(), z_q)
+        commitment_loss = self.squared_error(z_e, z_q.detach())
         assignment = (index[..., None] == torch.arange(len(self.codebook), device=index.device)).to(z_e.dtype)
         return Latent(
             z=straight_through(z_e, z_q),
