@@ -187,21 +187,53 @@ def test_changed_configuration_is_refused_and_resume_never_starts_over(
     assert not list((tmp_path / "one").glob(".*.123"))
 
 
-def test_finished_cells_are_skipped_without_loading_torch(tmp_path: Path) -> None:
-    grid = ("bottleneck=vq", "seed=0,1", "trainer.max_steps=5", "hydra/launcher=basic")
-    assert sweep_here(tmp_path, *grid) == 0
-    kept = finished(tmp_path)
+def loaded_by_sweep(folder: Path, *overrides: str) -> tuple[str, str]:
+    """What a sweep prints, and the large libraries that its own process has loaded by its end."""
     program = (
         "import runpy, sys; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__'); "
         "print('loaded', sorted({'torch', 'lightning', 'sklearn', 'matplotlib'} & set(sys.modules)))"
     )
-    again = subprocess.run(
-        [sys.executable, "-c", program, *command(tmp_path, *grid)[1:]], cwd=ROOT, capture_output=True, text=True
+    ended = subprocess.run(
+        [sys.executable, "-c", program, *command(folder, *overrides)[1:]], cwd=ROOT, capture_output=True, text=True
     )
-    assert again.returncode == 0, again.stderr
-    assert "0 finished, 2 skipped, 0 failed" in again.stdout
-    assert "loaded []" in again.stdout
+    assert ended.returncode == 0, ended.stderr
+    told, _, libraries = ended.stdout.rpartition("loaded ")
+    return told, libraries.strip()
+
+
+def test_finished_cells_are_skipped_without_loading_torch(tmp_path: Path) -> None:
+    grid = ("bottleneck=vq", "seed=0,1", "trainer.max_steps=5", "hydra/launcher=basic")
+    assert sweep_here(tmp_path, *grid) == 0
+    kept = finished(tmp_path)
+    told, libraries = loaded_by_sweep(tmp_path, *grid)
+    assert "0 finished, 2 skipped, 0 failed" in told
+    assert libraries == "[]"
     assert finished(tmp_path) == kept
+
+
+def test_workers_load_torch_for_the_plan_and_the_sweep_itself_never_does(tmp_path: Path) -> None:
+    grid = ("bottleneck=vq", "seed=0,1", "trainer.max_steps=5", "hydra/launcher=local_joblib")
+    told, libraries = loaded_by_sweep(tmp_path, *grid, "hydra.launcher.n_jobs=2")
+    assert "training takes about" in told
+    assert "2 finished, 0 skipped, 0 failed" in told
+    assert libraries == "[]"
+
+
+def test_one_cell_at_a_time_needs_no_worker(tmp_path: Path) -> None:
+    ended = sweep(
+        tmp_path, "bottleneck=vq", "trainer.max_steps=5", "hydra/launcher=local_joblib", "hydra.launcher.n_jobs=1"
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "1 finished, 0 skipped, 0 failed" in ended.stdout
+
+
+def test_a_setting_that_does_not_fit_is_found_in_a_worker_too(tmp_path: Path) -> None:
+    ended = sweep(
+        tmp_path, "bottleneck=vq,soft_vq", "bottleneck.K=1", "hydra/launcher=local_joblib", "hydra.launcher.n_jobs=2"
+    )
+    assert ended.returncode == 1
+    assert "bottleneck.K must be at least 2, got 1" in ended.stdout
+    assert "nothing was started" in ended.stderr
 
 
 def test_plan_names_duplicates_and_lists_all_that_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,7 +23,7 @@ from softvq.config import CONF_DIR, compose, config_hash, differences, result_se
 from softvq.console import screen
 from softvq.data.arrays import DatasetInfo, prepare, prepared_info
 from softvq.data.source import Source
-from softvq.launchers import RANK, die_with_sweep, threads_of_job, told_to_stop
+from softvq.launchers import RANK, belong_to_sweep, threads_of_job, told_to_stop
 from softvq.runs import DamagedFileError, Outcome, RunFolder, read_json, write_json, write_text
 from softvq.settings import check_settings, check_together
 
@@ -149,7 +149,7 @@ def run_cell(config: DictConfig) -> Outcome | list[Outcome]:
     hydra: Any = HydraConfig.get()
     in_sweep = not OmegaConf.is_missing(hydra.job, "num")
     if in_sweep:
-        die_with_sweep(hydra.launcher)
+        belong_to_sweep(hydra.launcher)
     folder = RunFolder(hydra.runtime.output_dir)
     members: Any = OmegaConf.to_container(config.trainer.members) if config.trainer.members else {}
     folders = [RunFolder(path) for path in members.values()] or [folder]

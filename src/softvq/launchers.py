@@ -1,19 +1,32 @@
 """What a job of a sweep must know of the launcher that started it: its share of the cores, and when to stop."""
 
 import os
+import sys
 import threading
 import time
+from collections.abc import Callable, Sequence
+from multiprocessing.util import Finalize
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from softvq.config import cores
 
 WATCH_S = 0.5
+LAST = -1000  # of what a process does at its end
 # Of a process that Lightning started for one of several devices; the first one holds the lock and writes.
 RANK = int(os.environ.get("LOCAL_RANK", 0))
 SWEEP_PID = "SOFTVQ_SWEEP_PID"  # tells the jobs on this machine whose they are
+
+X = TypeVar("X")
+Y = TypeVar("Y")
+
+
+class Call(Protocol):
+    """Calls a function of each of some arguments and returns its values in their order."""
+
+    def __call__(self, function: Callable[[X], Y], arguments: Sequence[X]) -> list[Y]: ...
 
 
 def kind(launcher: DictConfig | None) -> str:
@@ -57,30 +70,84 @@ def jobs_at_a_time(launcher: DictConfig) -> int:
     return 1
 
 
+def call_here(function: Callable[[X], Y], arguments: Sequence[X]) -> list[Y]:
+    """Calls in this process, one after the other."""
+    return [function(argument) for argument in arguments]
+
+
+def call_in_workers(launcher: DictConfig) -> Call:
+    """Calls in joblib's workers, if it is they that are going to run the cells; else in this process.
+
+    A worker takes some seconds to load torch and Lightning. This way it does so while the sweep is planned, and the
+    sweep's own process loads neither.
+    """
+    jobs = jobs_at_a_time(launcher)
+    if kind(launcher) != "joblib" or jobs == 1:
+        return call_here
+
+    def call(function: Callable[[X], Y], arguments: Sequence[X]) -> list[Y]:
+        from hydra_plugins.hydra_joblib_launcher._core import process_joblib_cfg
+        from joblib import Parallel, delayed
+
+        settings: dict[str, Any] = OmegaConf.to_container(launcher, resolve=True)  # type: ignore[assignment]
+        settings.pop("_target_")
+        process_joblib_cfg(settings)  # its numbers are words
+        idle = max(0, jobs - len(arguments))
+        # With the launcher's own settings joblib gives it the same workers afterwards.
+        values = Parallel(**settings | {"backend": "loky"})(
+            [
+                *(delayed(_call_in_worker)(launcher, function, argument) for argument in arguments),
+                *[delayed(_call_in_worker)(launcher, _load, None)] * idle,
+            ]
+        )
+        return values[: len(arguments)]
+
+    return call
+
+
+def _call_in_worker(launcher: DictConfig, function: Callable[[X], Y], argument: X) -> Y:
+    belong_to_sweep(launcher)
+    return function(argument)
+
+
+def _load(_: None) -> None:
+    import softvq.cell  # noqa: F401
+
+
 def announce_sweep() -> None:
-    """Tells the workers that this process starts whose they are; see `die_with_sweep`."""
+    """Tells the workers that this process starts whose they are; see `belong_to_sweep`."""
     os.environ[SWEEP_PID] = str(os.getpid())
 
 
-def die_with_sweep(launcher: DictConfig) -> None:
-    """Ends this process when the sweep that started it is gone; for workers on the sweep's machine.
+def belong_to_sweep(launcher: DictConfig) -> None:
+    """Ends this process with the sweep that started it; for workers on the sweep's machine.
 
     A killed sweep must not go on in workers that nobody waits for: the next sweep would wait for their locks. Ray
     ends its own workers; the jobs of a Slurm cluster are Slurm's, and outlive the command that queued them.
     """
     if kind(launcher) not in ("joblib", "submitit") or SWEEP_PID not in os.environ:
         return
-    if any(thread.name == "die_with_sweep" for thread in threading.enumerate()):
-        return
     sweep = int(os.environ[SWEEP_PID])
+    alone = sweep == os.getpid()  # joblib needs no worker for one job at a time
+    if alone or any(thread.name == "belong_to_sweep" for thread in threading.enumerate()):
+        return
     child = kind(launcher) == "joblib"  # submitit puts a process of its own between the sweep and the job
+    if child:
+        Finalize(None, _leave, exitpriority=LAST)
 
     def watch() -> None:
         while os.getppid() == sweep if child else _exists(sweep):
             time.sleep(WATCH_S)
         os._exit(1)
 
-    threading.Thread(target=watch, name="die_with_sweep", daemon=True).start()
+    threading.Thread(target=watch, name="belong_to_sweep", daemon=True).start()
+
+
+def _leave() -> None:
+    """Ends a worker that has handed over all it did; Python would take seconds to take torch's objects apart."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _exists(pid: int) -> bool:

@@ -18,6 +18,7 @@ from softvq.config import built_network
 from softvq.console import duration
 from softvq.data.arrays import prepared_info
 from softvq.experiment import Cell
+from softvq.launchers import Call
 from softvq.runs import RunFolder
 
 PENDING = ("new", "unfinished", "failed")
@@ -64,6 +65,7 @@ def make_plan(
     cells: Sequence[Sequence[str]],
     read: Callable[[Sequence[str]], Cell],
     explain: Callable[[Exception, Sequence[str]], str],
+    call: Call,
 ) -> Plan:
     """Composes and checks every cell.
 
@@ -71,6 +73,7 @@ def make_plan(
         cells: each cell's overrides.
         read: composes one cell.
         explain: turns what composing some overrides raised into a message with the way out.
+        call: calls what needs torch.
     """
     plan = Plan()
     seen: dict[Path, PlannedCell] = {}
@@ -89,40 +92,48 @@ def make_plan(
             planned.state, planned.message = "invalid", explain(error, overrides)
     pending = plan.having(*PENDING)
     if pending:
-        _check_models(pending)
+        _check_models(pending, call)
         if not plan.having("invalid"):  # else nothing is going to run
-            _estimate(plan.having(*PENDING))
+            _estimate(plan.having(*PENDING), call)
     return plan
 
 
-def _check_models(pending: list[PlannedCell]) -> None:
+def _check_models(pending: list[PlannedCell], call: Call) -> None:
     """Builds every model without memory for it, so that settings that do not fit show now.
 
     Seeds make no difference to that: one cell stands for those that differ in nothing else.
     """
+    groups: dict[tuple[str, ...], list[PlannedCell]] = {}
+    for planned in pending:
+        groups.setdefault(tuple(o for o in planned.overrides if not o.startswith("seed=")), []).append(planned)
+    checked = call(_check, [_cell(group[0]) for group in groups.values()])
+    for group, (fault, parameters) in zip(groups.values(), checked, strict=True):
+        for planned in group:
+            if fault:
+                planned.state, planned.message = "invalid", fault
+            else:
+                # Weights and Adam's two moments, four bytes each.
+                planned.disk_bytes = 3 * 4 * parameters + FIGURE_BYTES
+
+
+def _cell(planned: PlannedCell) -> Cell:
+    assert planned.cell is not None
+    return planned.cell
+
+
+def _check(cell: Cell) -> tuple[str, int]:
+    """What does not fit in a cell, if anything, and how many parameters its model has."""
     import torch
 
     from softvq.cell import build_data, build_model
 
-    alike: dict[tuple[str, ...], PlannedCell] = {}
-    for planned in pending:
-        cell = planned.cell
-        assert cell is not None
-        first = alike.setdefault(tuple(o for o in planned.overrides if not o.startswith("seed=")), planned)
-        if first is not planned:
-            planned.disk_bytes = first.disk_bytes
-            if first.state == "invalid":
-                planned.state, planned.message = "invalid", first.message
-            continue
-        try:
-            with torch.device("meta"):
-                model = build_model(cell.config, cell.source().image_shape(), pixel_variance=1.0)
-            build_data(cell.config)
-            parameters = sum(parameter.numel() for parameter in model.parameters())
-            # Weights and Adam's two moments, four bytes each.
-            planned.disk_bytes = 3 * 4 * parameters + FIGURE_BYTES
-        except ValueError as error:
-            planned.state, planned.message = "invalid", str(error)
+    try:
+        with torch.device("meta"):
+            model = build_model(cell.config, cell.source().image_shape(), pixel_variance=1.0)
+        build_data(cell.config)
+    except ValueError as error:
+        return str(error), 0
+    return "", sum(parameter.numel() for parameter in model.parameters())
 
 
 def jobs_of(pending: Sequence[PlannedCell]) -> list[list[PlannedCell]]:
@@ -130,14 +141,13 @@ def jobs_of(pending: Sequence[PlannedCell]) -> list[list[PlannedCell]]:
     jobs: list[list[PlannedCell]] = []
     unfilled: dict[str, list[PlannedCell]] = {}
     for planned in pending:
-        assert planned.cell is not None
-        config = planned.cell.config
+        config = _cell(planned).config
         if config.trainer.seeds_per_process == 1 or not config.trainer.max_steps:
             jobs.append([planned])
             continue
         but_seed = config.copy()
         but_seed.seed = 0
-        alike = json.dumps([OmegaConf.to_container(but_seed, resolve=True), planned.cell.choices], sort_keys=True)
+        alike = json.dumps([OmegaConf.to_container(but_seed, resolve=True), _cell(planned).choices], sort_keys=True)
         job = unfilled.get(alike)
         if job is None or len(job) == config.trainer.seeds_per_process:
             job = unfilled[alike] = []
@@ -146,24 +156,28 @@ def jobs_of(pending: Sequence[PlannedCell]) -> list[list[PlannedCell]]:
     return jobs
 
 
-def _estimate(pending: list[PlannedCell]) -> None:
+def _estimate(pending: list[PlannedCell], call: Call) -> None:
     """Time from past runs of the same kind on this data root, else from a few measured steps.
 
     Seeds that are trained at once are measured as if they were not: on a CPU they gain little.
     """
-    past = _past_speeds({planned.cell.folder.path for planned in pending if planned.cell})
-    measured: dict[tuple[Any, ...], float] = {}
-    for job in jobs_of(pending):
-        cell = job[0].cell
-        assert cell is not None
-        steps, kind = cell.config.trainer.max_steps, _kind(cell)
-        speed = past.get((*kind, len(job)))  # of the job, all of whose cells share its time
-        if steps and speed is None:
-            if kind not in measured:
-                measured[kind] = past.get((*kind, 1)) or _measure(cell)
-            speed = measured[kind] / len(job)
+    past = _past_speeds({_cell(planned).folder.path for planned in pending})
+    jobs = [job for job in jobs_of(pending) if _cell(job[0]).config.trainer.max_steps]
+    unknown = {
+        kind: cell
+        for job in jobs
+        if (kind := _kind(cell := _cell(job[0]))) and not {(*kind, len(job)), (*kind, 1)} & past.keys()
+    }
+    measured = dict(zip(unknown, call(_measure, list(unknown.values())), strict=True)) if unknown else {}
+    for job in jobs:
+        cell = _cell(job[0])
+        kind = _kind(cell)
+        alone = past.get((*kind, 1)) or measured.get(kind, 0.0)
+        speed = past.get((*kind, len(job))) or alone / len(job)  # of the job, all of whose cells share its time
         for planned in job:
-            planned.remaining_s = steps / speed / len(job) if speed else 0.0
+            planned.remaining_s = cell.config.trainer.max_steps / speed / len(job)
+    for planned in pending:
+        planned.remaining_s = planned.remaining_s or 0.0
 
 
 def _kind(cell: Cell) -> tuple[Any, ...]:

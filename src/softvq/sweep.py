@@ -15,7 +15,7 @@ from softvq.console import screen
 from softvq.dashboard import offline_runs, upload_hint
 from softvq.data.arrays import prepared_info
 from softvq.experiment import Cell
-from softvq.launchers import announce_sweep, jobs_at_a_time
+from softvq.launchers import announce_sweep, call_here, call_in_workers, jobs_at_a_time
 from softvq.plan import PENDING, PlannedCell, jobs_of, make_plan, plan_table, summary_lines
 from softvq.published import PROBE_METRICS
 from softvq.runs import Outcome, read_json
@@ -80,7 +80,8 @@ def run(
     Nothing is launched if a cell is invalid: all such cells are listed at once.
     """
     SweepResult.exit_code = 0
-    plan = make_plan(cells, read, _explained)
+    announce_sweep()
+    plan = make_plan(cells, read, _explained, call_here if plan_only else call_in_workers(config.hydra.launcher))
     jobs = jobs_at_a_time(config.hydra.launcher)
     if plan_only:
         screen.print(plan_table(plan))
@@ -96,7 +97,6 @@ def run(
         planned.name: Outcome("skipped", str(_cell(planned).folder.path)) for planned in plan.having("finished")
     }
     try:
-        announce_sweep()
         outcomes |= launch_all(jobs_of(plan.having(*PENDING)), launch)
     except KeyboardInterrupt:
         SweepResult.exit_code = 130
