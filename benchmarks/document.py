@@ -1,4 +1,4 @@
-"""Writes what `make bench` and `make bench-growth` measured into docs/performance.md, with plots beside it."""
+"""Writes what the benchmarks measured into docs/performance.md, with plots beside it."""
 
 import argparse
 from pathlib import Path
@@ -29,6 +29,7 @@ def section(results: Path, docs: Path) -> str:
     if growth := read(results, "growth"):
         growth_plot(growth["growth"], docs / "performance_growth.png")
         parts += [growth_part(growth), "![Step time and memory against size](performance_growth.png)"]
+    parts += [seeds_part(seeds) for device in ("cpu", "gpu") if (seeds := read(results, f"seeds-{device}"))]
     return "\n\n".join(parts)
 
 
@@ -97,6 +98,21 @@ def growth_part(growth: dict[str, Any]) -> str:
         "Growth (MLP, soft VQ): measured ~ size^exponent over the upper half of the sizes; 1 is in proportion.\n\n"
         + markdown_table(header, lines)
     )
+
+
+def seeds_part(seeds: dict[str, Any]) -> str:
+    alone, over = seeds["ms_per_step"]["alone"], seeds["runs_per_hour_over_one_after_the_other"]
+    lines = [("one after the other", f"{alone['median']:.2f}", "1")] + [
+        (
+            f"{S} at once",
+            f"{seeds['ms_per_step'][S]['median']:.2f}",
+            f"{ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f})",
+        )
+        for S, ratio in over.items()
+    ]
+    where = f"{seeds['device']}, {seeds['threads']} threads" if seeds["device"] == "cpu" else seeds["device"]
+    header = ("seeds", "step of all of them (ms)", "runs an hour, over one after the other")
+    return f"Seeds in one process (MLP, {seeds['bottleneck']}, {where}):\n\n" + markdown_table(header, lines)
 
 
 def step_plot(step: dict[str, Any], path: Path) -> None:

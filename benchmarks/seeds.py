@@ -7,8 +7,7 @@ On a GPU each way replays captured steps. `python benchmarks/seeds.py --help` ha
 
 import argparse
 import json
-import os
-import statistics
+import logging
 import tempfile
 import time
 import warnings
@@ -20,6 +19,7 @@ import lightning as L
 import numpy as np
 import torch
 from omegaconf import DictConfig
+from turns import HERE, cores, machine, ratios, spread, write_results
 
 from softvq.autoencoder import Autoencoder
 from softvq.cell import build_data, build_model
@@ -62,7 +62,7 @@ def measure(
     bottleneck: str = "soft_vq",
     steps: int = 300,
     warm: int = 100,
-    repeats: int = 3,
+    repeats: int = 5,
     overrides: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Milliseconds a step of S seeds, and runs per hour as a multiple of one run after the other.
@@ -95,8 +95,7 @@ def measure(
         "steps": steps,
         "ms_per_step": {name: spread([1000 * s for s in values]) for name, values in times.items()},
         "runs_per_hour_over_one_after_the_other": {
-            str(S): spread([S * one / all_ for one, all_ in zip(times["alone"], times[str(S)], strict=True)])
-            for S in seeds
+            str(S): spread([S * ratio for ratio in ratios(times["alone"], times[str(S)])]) for S in seeds
         },
     }
 
@@ -152,10 +151,6 @@ def fit(config: DictConfig, model: ChunkTraining, data: L.LightningDataModule, d
     return clock.seconds_per_step
 
 
-def spread(values: list[float]) -> dict[str, float]:
-    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", choices=("cpu", "gpu"), default="gpu" if torch.cuda.is_available() else "cpu")
@@ -163,14 +158,18 @@ def main() -> None:
     parser.add_argument("--bottleneck", default="soft_vq")
     parser.add_argument("--steps", type=int, default=300, help="of each training")
     parser.add_argument("--warm", type=int, default=100, help="steps at the start that do not count")
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of torch")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=cores(), help="of torch")
+    parser.add_argument("--out", type=Path, default=HERE / "results", help="folder of the JSON file: %(default)s")
     parser.add_argument("overrides", nargs="*", help="further settings, as train.py takes them")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     warnings.simplefilter("ignore")
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     sizes = (args.seeds, args.bottleneck, args.steps, args.warm, args.repeats, args.overrides)
-    print(json.dumps(measure(args.device, *sizes), indent=2))
+    results = {"machine": machine(), **measure(args.device, *sizes)}
+    write_results(f"seeds-{args.device}", results, args.out)
+    print(json.dumps(results, indent=2))
 
 
 if __name__ == "__main__":

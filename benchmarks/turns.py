@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-WARM_UP_STEPS = 50
+WARM_UP_STEPS = 30
 START_S = 300
 
 

@@ -104,6 +104,16 @@ def test_a_page_without_markers_is_refused() -> None:
         between_markers(f"{BEGIN}\n", "new")
 
 
+def test_seeds_at_once_are_told_as_runs_an_hour() -> None:
+    from document import seeds_part
+    from seeds import measure
+
+    sizes = ["network.encoder.hidden=[8]", "network.decoder.hidden=[8]"]
+    seeds = measure("cpu", seeds=[2], steps=12, warm=2, repeats=1, overrides=sizes)
+    alone, both = seeds["ms_per_step"]["alone"]["median"], seeds["ms_per_step"]["2"]["median"]
+    assert f"| 2 at once | {both:.2f} | {2 * alone / both:.2f} (" in seeds_part(seeds)
+
+
 @pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux tells")
 def test_memory_of_a_mapped_file_is_what_was_read_of_it(tmp_path: Path) -> None:
     from run import proportional_mb
