@@ -103,7 +103,6 @@ def fit(
     """Trains from the last checkpoint, if there is one."""
     if replays_steps(config, trainer):
         model.capture = capture_cuda_graph
-    checkpoint.path.parent.mkdir(parents=True, exist_ok=True)
     resumed = checkpoint.path if checkpoint.path.exists() else None
     if resumed:
         read_checkpoint(resumed)  # Lightning's own words for a damaged one name no file
