@@ -360,3 +360,29 @@ def test_the_first_bad_step_inside_a_chunk_is_named_with_its_term(monkeypatch, c
         fit(model, configure("soft_vq", "trainer.max_steps=30"))
     assert (caught.value.step, caught.value.term) == (13, "codebook_loss")
     assert next(calls) == 16  # the chunk ran to its end at 15
+
+
+class SeenGradients(L.Callback):
+    """Counts what Lightning calls around a step."""
+
+    def __init__(self):
+        self.backwards = self.updates = 0
+
+    def on_after_backward(self, trainer, pl_module):
+        assert all(p.grad is not None for p in pl_module.parameters())
+        self.backwards += 1
+
+    def on_before_optimizer_step(self, trainer, pl_module, optimizer):
+        self.updates += 1
+
+
+@pytest.mark.parametrize("bottleneck", BOTTLENECKS)
+def test_a_callback_that_watches_gradients_sees_each_step_and_changes_no_bit(configure, build, bottleneck):
+    config = configure(bottleneck, "trainer.max_steps=7")
+    seen = SeenGradients()
+    plain, watched = (build(bottleneck, "trainer.max_steps=7") for _ in range(2))
+    fit(plain, config)
+    fit(watched, config, [seen])
+    assert (seen.backwards, seen.updates) == (7, 7)
+    for a, b in zip(plain.parameters(), watched.parameters(), strict=True):
+        assert torch.equal(a, b)

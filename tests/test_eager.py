@@ -1,5 +1,8 @@
 """Updating in backward gives the bits that stepping afterwards gives."""
 
+from typing import Any
+
+import pytest
 import torch
 from torch import nn
 
@@ -7,7 +10,7 @@ from softvq import eager
 
 
 def trained(in_backward: bool, resumed: bool = False) -> list[torch.Tensor]:
-    """Parameters and Adam's state after a few steps of a layer of each kind, large and small."""
+    """Parameters and Adam's state after a few steps."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(300, 200), nn.ReLU(), nn.Linear(200, 3))
     optimizer = make_adam(model, in_backward)
@@ -50,3 +53,30 @@ def test_no_gradient_is_left_after_backward() -> None:
     model(torch.randn(8, 300)).sum().backward()
     assert model.weight.grad is None
     assert model.bias.grad is None
+
+
+@pytest.mark.parametrize("settings", [{}, {"weight_decay": 0.1, "maximize": True}])
+def test_a_fused_adam_can_update_in_backward(settings: dict[str, Any]) -> None:
+    assert eager.can_update_in_backward(torch.optim.Adam(nn.Linear(2, 2).parameters(), fused=True, **settings))
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        (torch.optim.AdamW, {"fused": True}),
+        (torch.optim.Adam, {"fused": True, "amsgrad": True}),
+        (torch.optim.Adam, {"fused": True, "decoupled_weight_decay": True}),
+        (torch.optim.Adam, {"fused": False}),
+        (torch.optim.SGD, {"fused": True}),
+    ],
+)
+def test_what_computes_otherwise_cannot(kind: type[torch.optim.Optimizer], settings: dict[str, Any]) -> None:
+    assert not eager.can_update_in_backward(kind(nn.Linear(2, 2).parameters(), lr=0.1, **settings))  # type: ignore[call-arg]
+
+
+def test_values_that_backward_reads_after_their_update_are_noticed() -> None:
+    weight = nn.Parameter(torch.randn(4, 4))
+    eager.update_in_backward(torch.optim.Adam([weight], fused=True))
+    first = torch.randn(3, 4, requires_grad=True) @ weight.detach()  # its backward comes after that of the product
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        (first @ weight).sum().backward()

@@ -240,6 +240,13 @@ def curve(file: Path) -> list[float]:
     return [float(value) for line in file.read_text().splitlines()[1:] for value in line.split(",")]
 
 
+def test_two_seeds_at_once_leave_two_run_folders(tmp_path: Path) -> None:
+    two = ("bottleneck=vq", "seed=0,1", "trainer.max_steps=5", "trainer.seeds_per_process=2")
+    assert sweep_here(tmp_path, *two) == 0
+    assert sorted(metrics_of(tmp_path)) == [0, 1]
+    assert len(list(tmp_path.rglob("last.ckpt"))) == 2
+
+
 @pytest.mark.slow
 def test_cells_trained_at_once_are_those_of_a_plain_sweep_and_each_skips_the_others(tmp_path: Path) -> None:
     assert sweep_here(tmp_path / "once", *THREE, AT_ONCE) == 0

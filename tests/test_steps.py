@@ -83,7 +83,7 @@ def test_replayed_steps_train_as_steps_from_python_do(config: DictConfig) -> Non
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.filterwarnings("ignore:.*srun.*", "ignore:.*LeafSpec.*")
+@pytest.mark.filterwarnings("ignore:.*srun.*", "ignore:.*LeafSpec.*", "ignore:.*without CUDA graph capture.*")
 @pytest.mark.parametrize("config", TRAINED, indirect=True)
 def test_a_cuda_graph_trains_as_steps_from_python_do(config: DictConfig) -> None:
     _, plain = train(config, None, "gpu")

@@ -144,7 +144,10 @@ def belong_to_sweep(launcher: DictConfig) -> None:
 
 
 def _leave() -> None:
-    """Ends a worker that has handed over all it did; Python would take seconds to take torch's objects apart."""
+    """Ends a worker that has handed over all it did; Python would take seconds to take torch's objects apart.
+
+    Nothing registered with `atexit` is called: a cell closes what it opened.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)

@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from hydra.errors import InstantiationException
 from omegaconf import OmegaConf
 from rich.table import Table
 
@@ -131,8 +132,12 @@ def _check(cell: Cell) -> tuple[str, int]:
         with torch.device("meta"):
             model = build_model(cell.config, cell.source().image_shape(), pixel_variance=1.0)
         build_data(cell.config)
-    except ValueError as error:
+    except (ValueError, InstantiationException) as error:
         return str(error), 0
+    try:
+        model.make_optimizer([torch.nn.Parameter(torch.zeros(1))])
+    except Exception as error:  # an optimiser's constructor raises whatever it likes
+        return f"optimizer: {str(error).splitlines()[0]}", 0
     return "", sum(parameter.numel() for parameter in model.parameters())
 
 
@@ -216,8 +221,10 @@ def _measure(cell: Cell) -> float:
     import torch
 
     from softvq.cell import build_model
+    from softvq.memory import keep_freed_memory
 
     torch.set_num_threads(cell.config.trainer.threads)
+    keep_freed_memory()
     shape = cell.source().image_shape()
     model = build_model(cell.config, shape, pixel_variance=1.0)
     optimizer = model.configure_optimizers()

@@ -27,7 +27,7 @@ from softvq.progress import training_progress
 from softvq.runs import RunFolder
 from softvq.steps import capture_cuda_graph
 from softvq.tracking.tracker import Tracker
-from softvq.training import ChunkTraining
+from softvq.training import ChunkTraining, watches_gradients
 
 
 @dataclass(frozen=True)
@@ -169,12 +169,13 @@ def replays_steps(config: DictConfig, trainer: L.Trainer) -> bool:
     if asked not in (True, False, "auto"):
         raise ValueError(f"trainer.cuda_graph must be true, false or auto, got {asked!r}")
     scaled = str(config.trainer.precision).startswith("16-mixed")  # its loss scaling looks at each step from Python
-    possible = trainer.strategy.root_device.type == "cuda" and trainer.world_size == 1 and not scaled
+    single = trainer.strategy.root_device.type == "cuda" and trainer.world_size == 1
+    possible = single and not scaled and not watches_gradients(trainer)
     if asked is True and not possible:
         raise ValueError(
-            f"trainer.cuda_graph=true needs one GPU and a precision other than 16-mixed, got "
-            f"{trainer.world_size} x {trainer.strategy.root_device.type} and {config.trainer.precision}; "
-            "leave it at auto"
+            "trainer.cuda_graph=true needs one GPU, a precision other than 16-mixed and no callback that watches "
+            f"gradients, got {trainer.world_size} x {trainer.strategy.root_device.type}, {config.trainer.precision} "
+            f"and trainer.callbacks {list(config.trainer.callbacks)}; leave it at auto"
         )
     return bool(asked) and possible
 
@@ -212,5 +213,6 @@ def _quiet_libraries() -> None:
         ".*exists and is not empty.*",
         ".*`srun` command is available on your system but is not used.*",
         ".*isinstance.treespec, LeafSpec.*",
+        ".*but step\\(\\) is running without CUDA graph capture.*",
     ):
         warnings.filterwarnings("ignore", message=message)

@@ -9,7 +9,7 @@ Step = Callable[[Tensor, Tensor | None], Tensor]
 Replay = Callable[[], None]
 Capture = Callable[[Callable[[], Tensor]], tuple[Replay, Tensor]]
 
-EAGER_STEPS = 3
+STEPS_BEFORE_CAPTURE = 3
 
 
 def capture_cuda_graph(step: Callable[[], Tensor]) -> tuple[Replay, Tensor]:
@@ -38,17 +38,18 @@ class ReplayedSteps:
 
     def __init__(self, step: Step, capture: Capture) -> None:
         self.step, self.capture = step, capture
-        self.eager_steps_left = EAGER_STEPS  # they allocate what a capture must find in place
+        self.steps_before_capture = STEPS_BEFORE_CAPTURE  # they allocate what a capture must find in place
+        self.replay: Replay | None = None
 
     def __call__(self, images: Tensor, noise: Tensor | None) -> Tensor:
         """One training step; returns its values, (terms,), a copy.
 
         Shapes: images uint8 (B, H, W, C); noise as the bottleneck draws it. Both the same at every call.
         """
-        if self.eager_steps_left:
-            self.eager_steps_left -= 1
+        if self.steps_before_capture:
+            self.steps_before_capture -= 1
             return self._run_beside(images, noise)
-        if not hasattr(self, "replay"):
+        if self.replay is None:
             self.images, self.noise = images.clone(), None if noise is None else noise.clone()
             self.replay, self.values = self.capture(lambda: self.step(self.images, self.noise))
         self.images.copy_(images)

@@ -3,16 +3,27 @@
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
+from typing import cast
 
 import lightning as L
 import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
+from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from softvq.data.module import Chunk
-from softvq.eager import update_in_backward
+from softvq.eager import can_update_in_backward, update_in_backward
 from softvq.steps import Capture, ReplayedSteps
+
+# What Lightning calls around backward and update.
+GRADIENT_HOOKS = ("on_before_zero_grad", "on_before_backward", "on_after_backward", "on_before_optimizer_step")
+
+
+def watches_gradients(trainer: L.Trainer) -> bool:
+    """Whether a callback wants to be called around backward or update, so that each step must go through Lightning."""
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]
+    return any(is_overridden(hook, callback, L.Callback) for callback in callbacks for hook in GRADIENT_HOOKS)
 
 
 class NonFiniteLossError(RuntimeError):
@@ -66,14 +77,13 @@ class Curve:
 class ChunkTraining(L.LightningModule):
     """Trains a chunk of several optimiser steps as one of Lightning's.
 
-    The trainer's `global_step` and `max_steps` count optimiser steps.
+    The trainer's `global_step` and `max_steps` count optimiser steps. Where a step's time counts (one CPU with a fused
+    Adam, one GPU), neither backward nor update goes through Lightning, which is told that a step was made; unless a
+    callback wants to be called there.
 
     Args:
         optimizer: makes the optimiser from the parameters.
         log_every_n_steps: steps whose mean is one row of the training curve.
-
-    Where a step's time counts (one CPU with a fused Adam, one GPU), neither backward nor update goes through Lightning,
-    which is told that a step was made; its hooks around them are not called there.
 
     Attributes:
         capture: how a step is captured to be replayed instead of run from Python; None runs each from Python.
@@ -90,11 +100,17 @@ class ChunkTraining(L.LightningModule):
 
     @abstractmethod
     def loss(self, images: Tensor, noise: Tensor | None = None) -> dict[str, Tensor]:
-        """The loss and its unweighted terms, each () or, of S replicas, (S,)."""
+        """The loss and its unweighted terms, each () or, of S replicas, (S,).
+
+        Shapes: images uint8 (B, H, W, C) or (S, B, H, W, C); noise as the bottleneck draws it, of replicas stacked.
+        """
 
     @abstractmethod
     def draw_noise(self, first_step: int, images: Tensor) -> Iterable[Tensor | None]:
-        """The noise of each step of a chunk, on the images' device."""
+        """The noise of each step of a chunk, on the images' device.
+
+        Shapes: images (steps, B, H, W, C) or (steps, S, B, H, W, C).
+        """
 
     @abstractmethod
     def record(self, first_step: int, values: Tensor) -> None:
@@ -113,21 +129,27 @@ class ChunkTraining(L.LightningModule):
         if not parameters:
             return None
         optimizer = self.make_optimizer(parameters)
-        if self.capture is not None:
-            for group in optimizer.param_groups:
-                group["capturable"] = True  # its step counts live on the device, where a replay can raise them
-        one_cpu = parameters[0].device.type == "cpu" and self._trainer is not None and self.trainer.world_size == 1
-        if one_cpu and isinstance(optimizer, Adam) and optimizer.defaults["fused"]:
-            update_in_backward(optimizer)
+        trainer = self._trainer
+        single = trainer is None or (trainer.world_size == 1 and not watches_gradients(trainer))
+        on_cpu = parameters[0].device.type == "cpu" and self.capture is None
+        if single and on_cpu and can_update_in_backward(optimizer):
+            update_in_backward(cast(Adam, optimizer))
             self._updates_in_backward = True
         return optimizer
+
+    def on_train_start(self) -> None:
+        # After a checkpoint was loaded, which has the setting of the session that wrote it.
+        for optimizer in self.trainer.optimizers:
+            for group in optimizer.param_groups:
+                if "capturable" in group:  # its step counts live on the device, where a replay can raise them
+                    group["capturable"] = self.capture is not None
 
     def training_step(self, chunk: Chunk, batch_idx: int) -> None:
         noises = self.draw_noise(chunk.first_step, chunk.images)
         if self.capture is not None:
             step = self._replayed_step
         else:
-            step = self._eager_step if self._updates_in_backward else self._step
+            step = self._step_updating_in_backward if self._updates_in_backward else self._step
         values = [step(images, noise) for images, noise in zip(chunk.images, noises, strict=True)]
         self.record(chunk.first_step, torch.stack(values))
 
@@ -146,7 +168,7 @@ class ChunkTraining(L.LightningModule):
         optimizer.step()
         return self._values(terms)
 
-    def _eager_step(self, images: Tensor, noise: Tensor | None) -> Tensor:
+    def _step_updating_in_backward(self, images: Tensor, noise: Tensor | None) -> Tensor:
         """The same step where backward updates the parameters and leaves no gradients."""
         wrapped = self._wrapped_optimizer()
         wrapped._on_before_step()
