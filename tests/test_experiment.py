@@ -212,6 +212,36 @@ def test_a_killed_run_started_again_ends_with_the_numbers_of_an_unbroken_one(tmp
     assert broken.curve.read_bytes() == (tmp_path / "whole" / "metrics.csv").read_bytes()
 
 
+DIES = """
+import os
+import lightning as L
+
+class InFirstSession(L.Callback):
+    def on_validation_start(self, trainer, pl_module):
+        if trainer.global_step == 50 and not os.environ.get("AGAIN"):
+            os._exit(9)
+"""
+
+
+def test_a_run_that_dies_in_a_validation_loses_no_row_of_its_curve(tmp_path: Path) -> None:
+    (tmp_path / "dies.py").write_text(DIES)
+    overrides = [
+        *QUICK, *SMALL_MLP, "data=digits", "bottleneck=vq", "trainer.max_steps=100",
+        "data.val_fraction=0.1", "trainer.val_every_n_steps=50", "trainer.checkpoint_time_fraction=0",
+        "trainer.checkpoint_after_s=0", "trainer.checkpoint_every_s=0",
+    ]  # fmt: skip
+    callback = "+trainer.callbacks.dies._target_=dies.InFirstSession"
+    command = [sys.executable, str(ROOT / "train.py"), *overrides, callback, f"hydra.run.dir={tmp_path / 'broken'}"]
+    path = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    died = subprocess.run(command, env=path, capture_output=True, text=True, check=False)
+    assert died.returncode == 9, died.stdout + died.stderr
+    again = subprocess.run(command, env={**path, "AGAIN": "1"}, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "from step" in (tmp_path / "broken" / "run.log").read_text()
+    run(tmp_path / "whole", *overrides)
+    assert (tmp_path / "broken" / "metrics.csv").read_bytes() == (tmp_path / "whole" / "metrics.csv").read_bytes()
+
+
 def test_a_finished_cell_is_skipped_and_left_untouched(tmp_path: Path) -> None:
     overrides = ("data=digits", "bottleneck=identity", *SMALL_MLP)
     run(tmp_path, *overrides)
@@ -492,6 +522,7 @@ def test_a_process_saves_when_the_first_ones_clock_says_so(first_ones: bool, tmp
     checkpoint = ResumeCheckpoint(tmp_path / "last.ckpt", after_s=1e9 if first_ones else 0, every_s=0, time_fraction=0)
     checkpoint.on_train_start(trainer, None)  # type: ignore[arg-type]
     checkpoint.on_train_batch_end(trainer)
+    checkpoint.on_train_batch_start(trainer)
     assert bool(saved) == first_ones
 
 

@@ -63,7 +63,10 @@ class ResumeCheckpoint(L.Callback):
             self._warm = (now, step) if step >= WARM_UP_STEPS else None
         elif step > self._warm[1]:
             self.steps_per_s = (step - self._warm[1]) / (now - self._warm[0])
-        if step < trainer.max_steps and self._due(trainer):
+
+    def on_train_batch_start(self, trainer: L.Trainer, *args: Any) -> None:
+        # Not at the end of the batch before: its validation came after that, and a resumed run would not repeat it.
+        if self._due(trainer):
             self._save(trainer)
             self._next_save = self.trained_s + max(self.every_s, self.time_fraction * self.trained_s)
 
