@@ -79,7 +79,7 @@ def probe_rows(probes: dict[str, Any]) -> list[Row]:
         cpu = cpu_speedup(case, case["best_scikit_learn"])
         found.append(Row(what, case["speedup_over_best_scikit_learn"], cpu, 1.0, at_most=False))
     for case in probes["classifier"]:
-        size = f"{case['codes']} x {case['d']}"
+        size = f"{case['codes']} x {case['d']}, {case['steps']} batches"
         what = f"classifier, {size}: plain DataLoader loop / ours"
         cpu = cpu_speedup(case, case["best_plain_loop"])
         found.append(Row(what, case["speedup_over_best_plain_loop"], cpu, 5.0, at_most=False))
