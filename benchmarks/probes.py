@@ -6,7 +6,6 @@ a repeat. `python benchmarks/probes.py --help` has the sizes.
 
 import argparse
 import json
-import os
 import statistics
 import time
 from collections.abc import Callable
@@ -20,12 +19,13 @@ from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
+from turns import cores, ratios, spread
 
 from softvq.probes.classification import SoftmaxClassifier, glorot_uniform, permutations
 from softvq.probes.clustering import KMeansProbe
 
 CLASSES = 10
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+CORES = cores()
 BATCH_SIZE = 128
 LR, BETAS, EPS = 0.01, (0.9, 0.999), 1e-8
 MAX_ITER, TOL = 300, 1e-4
@@ -168,14 +168,6 @@ def race(
             seconds[name].append(time.perf_counter() - started)
             cpu_seconds[name].append(time.process_time() - cpu_started)
     return seconds, cpu_seconds, results
-
-
-def ratios(theirs: list[float], ours: list[float]) -> list[float]:
-    return [a / b for a, b in zip(theirs, ours, strict=True)]
-
-
-def spread(values: list[float]) -> dict[str, float]:
-    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
 def main() -> None:

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-import numpy as np
 import torch
+from contenders import write_images
 from omegaconf import DictConfig
 from turns import HERE, cores, machine, ratios, spread, write_results
 
@@ -30,7 +30,7 @@ from softvq.replicas import Replicas
 from softvq.steps import capture_cuda_graph
 from softvq.training import ChunkTraining
 
-SHAPE, IMAGES, CLASSES = (28, 28), 10_000, 10
+IMAGES = 10_000
 
 
 class Clock(L.Callback):
@@ -78,7 +78,7 @@ def measure(
     """
     keep_freed_memory()
     with tempfile.TemporaryDirectory() as folder:
-        write_images(Path(folder))
+        write_images(Path(folder), "mlp", IMAGES)
         common = ["data=arrays", f"data.dir={folder}", "data.name=random", f"data.root={folder}", "network=mlp"]
         config = compose(CONF_DIR, "train", [*common, f"bottleneck={bottleneck}", *overrides])
         config.data.pixel_offset, config.data.output_activation = 0.0, "sigmoid"
@@ -98,14 +98,6 @@ def measure(
             str(S): spread([S * ratio for ratio in ratios(times["alone"], times[str(S)])]) for S in seeds
         },
     }
-
-
-def write_images(folder: Path) -> None:
-    """A data set of noise, in MNIST's shape."""
-    draw = np.random.default_rng(0)
-    for part, size in (("train", IMAGES), ("test", IMAGES // 10)):
-        np.save(folder / f"{part}_images.npy", draw.integers(0, 256, (size, *SHAPE), dtype=np.uint8))
-        np.save(folder / f"{part}_labels.npy", np.arange(size) % CLASSES)
 
 
 def alone(config: DictConfig, device: str, warm: int) -> float:

@@ -543,3 +543,9 @@ def test_two_devices_train_as_one_does(tmp_path: Path) -> None:
             return [float(row["train/loss"]) for row in csv.DictReader(file)]
 
     assert losses("two") == pytest.approx(losses("one"), rel=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["64-true", "bf16-true", "bf16-mixed"])
+def test_a_cell_runs_in_each_precision_that_is_offered(precision: str, tmp_path: Path) -> None:
+    metrics = run(tmp_path, "data=digits", "bottleneck=soft_vq", *SMALL_MLP, f"trainer.precision={precision}")
+    assert 0 < metrics["reconstruction"]["test_mse"] < 1

@@ -8,7 +8,8 @@ import torch
 from hydra.utils import instantiate
 from torch import nn
 
-from softvq.networks.conv import Double, Halve, layer_sizes
+from softvq.networks import conv
+from softvq.networks.conv import Convolution, Double, Halve, TransposedConvolution, layer_sizes
 from softvq.networks.mlp import MLPDecoder, MLPEncoder
 from softvq.networks.pixels import PixelDecoder, PixelEncoder
 
@@ -335,3 +336,31 @@ def test_mlp_pixels_come_back_row_by_row():
         decoder.output[0].weight.zero_()
         decoder.output[0].bias.copy_(torch.arange(12.0))
     np.testing.assert_array_equal(decoder(torch.randn(1, 1, 4))[0].detach(), np.arange(12.0).reshape(2, 3, 2))
+
+
+@pytest.mark.parametrize("padding", [0, 1])
+@pytest.mark.parametrize(("height", "width"), [(3, 3), (3, 4), (4, 4)])
+def test_a_convolution_as_one_product_is_torchs_own(monkeypatch, padding, height, width):
+    layer = Convolution(5, 7, padding).double()
+    check_ways(monkeypatch, layer, torch.randn(3, 5, height, width).double())
+
+
+@pytest.mark.parametrize(("padding", "output_padding"), [(0, (0, 0)), (1, (0, 0)), (1, (1, 0)), (1, (1, 1))])
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 2), (2, 2)])
+def test_a_transposed_convolution_as_one_product_is_torchs_own(monkeypatch, padding, output_padding, height, width):
+    layer = TransposedConvolution(5, 7, padding, output_padding).double()
+    check_ways(monkeypatch, layer, torch.randn(3, 5, height, width).double())
+
+
+def check_ways(monkeypatch, layer, x):
+    """Output and gradients are the same by one product and by torch's convolution, which does not know the first."""
+    results = []
+    for positions in (100, 0):
+        monkeypatch.setattr(conv, "FEW_POSITIONS", positions)
+        x = x.detach().requires_grad_()
+        y = layer(x)
+        weights = torch.linspace(-1, 2, y.numel(), dtype=y.dtype).view_as(y)
+        results.append((y, *torch.autograd.grad((weights * y).sum(), [x, *layer.parameters()])))
+    assert layer.bias.abs().min() > 0
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other)

@@ -55,8 +55,8 @@ class Autoencoder(ChunkTraining):
         self.curve = Curve()
 
     def pixels(self, images: Tensor) -> Tensor:
-        """Floats uint8 / 255 + pixel_offset, in the images' shape."""
-        return images.float().mul_(1 / 255).add_(self.pixel_offset)
+        """Numbers uint8 / 255 + pixel_offset, in the images' shape and the model's precision."""
+        return images.to(self.dtype).mul_(1 / 255).add_(self.pixel_offset)
 
     def forward(self, images: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Latent]:
         """The reconstruction and the latent of uint8 images; without noise, deterministic.
@@ -93,7 +93,7 @@ class Autoencoder(ChunkTraining):
             drawn = self.noise_of(step, share * world)
             noises.append(drawn if drawn is None else drawn[rank * share : (rank + 1) * share])
         some = [noise for noise in noises if noise is not None]
-        return list(torch.stack(some).to(images.device, non_blocking=True)) if some else noises
+        return list(torch.stack(some).to(images.device, self.dtype, non_blocking=True)) if some else noises
 
     def record(self, first_step: int, values: Tensor) -> None:
         values = self.trainer.strategy.reduce(values, reduce_op="mean")  # over devices, whose shares are alike in size

@@ -50,7 +50,13 @@ def as_one_product(positions: int, x: Tensor) -> bool:
 
 
 class Convolution(nn.Conv2d):
-    """A 3x3 convolution with stride 2; where it ends in few positions, on a CPU, one matrix product."""
+    """A 3x3 convolution with stride 2; where it ends in few positions, on a CPU, one matrix product.
+
+    Shapes: x (B, C, H, W). Returns (B, channels_out, (H + 2 * padding - 1) // 2, (W + 2 * padding - 1) // 2).
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, padding: int) -> None:
+        super().__init__(channels_in, channels_out, 3, stride=2, padding=padding)
 
     def forward(self, x: Tensor) -> Tensor:
         padding = int(self.padding[0])
@@ -63,11 +69,17 @@ class Convolution(nn.Conv2d):
 
 
 class TransposedConvolution(nn.ConvTranspose2d):
-    """The transpose of `Convolution`."""
+    """The transpose of `Convolution`.
 
-    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+    Shapes: x (B, C, H, W). Returns (B, channels_out, 2 * H + 1 - 2 * padding + output_padding, the same of W).
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, padding: int, output_padding: tuple[int, int]) -> None:
+        super().__init__(channels_in, channels_out, 3, stride=2, padding=padding, output_padding=output_padding)
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]  # torch's can be asked for another size
         if not as_one_product(x.shape[2] * x.shape[3], x):
-            return super().forward(x, output_size)
+            return super().forward(x)
         padding = int(self.padding[0])
         more = self.output_padding
         height, width = (2 * x.shape[axis] + 1 - 2 * padding + int(more[axis - 2]) for axis in (2, 3))
@@ -88,7 +100,7 @@ class Halve(nn.Module):
         right = 2 * ((size[1] + 1) // 2) + 1 - size[1] - left
         # A convolution pads equally on both sides by itself, and faster; a surplus zero after is never read.
         self.pad = None if top == left == 1 else (left, right, top, bottom)
-        self.conv = Convolution(channels_in, channels_out, 3, stride=2, padding=1 if self.pad is None else 0)
+        self.conv = Convolution(channels_in, channels_out, padding=1 if self.pad is None else 0)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(x if self.pad is None else functional.pad(x, self.pad))
@@ -103,9 +115,7 @@ class Double(nn.Module):
         self.top, self.left = _before(size[0], padding), _before(size[1], padding)
         self.symmetric = self.top == self.left == 1
         output_padding = ((size[0] + 1) % 2, (size[1] + 1) % 2) if self.symmetric else (0, 0)
-        self.conv = TransposedConvolution(
-            channels_in, channels_out, 3, stride=2, padding=int(self.symmetric), output_padding=output_padding
-        )
+        self.conv = TransposedConvolution(channels_in, channels_out, int(self.symmetric), output_padding)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.conv(x)
