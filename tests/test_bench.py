@@ -104,6 +104,7 @@ def test_a_page_without_markers_is_refused() -> None:
         between_markers(f"{BEGIN}\n", "new")
 
 
+@pytest.mark.filterwarnings("ignore:.*srun.*", "ignore:.*GPU available.*", "ignore:.*LeafSpec.*")
 def test_seeds_at_once_are_told_as_runs_an_hour() -> None:
     from document import seeds_part
     from seeds import measure

@@ -93,7 +93,7 @@ class Autoencoder(ChunkTraining):
             drawn = self.noise_of(step, share * world)
             noises.append(drawn if drawn is None else drawn[rank * share : (rank + 1) * share])
         some = [noise for noise in noises if noise is not None]
-        return list(torch.stack(some).to(images.device, self.dtype, non_blocking=True)) if some else noises
+        return list(torch.stack(some).to(images.device, non_blocking=True).type(self.dtype)) if some else noises
 
     def record(self, first_step: int, values: Tensor) -> None:
         values = self.trainer.strategy.reduce(values, reduce_op="mean")  # over devices, whose shares are alike in size

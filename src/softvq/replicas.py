@@ -76,7 +76,7 @@ class Replicas(ChunkTraining):
         for step in range(first_step, first_step + len(images)):
             drawn = [member.noise_of(step, images.shape[2]) for member in self.members]
             some = [noise for noise in drawn if noise is not None]
-            yield torch.stack(some).to(images.device, self.dtype, non_blocking=True) if some else None
+            yield torch.stack(some).to(images.device, non_blocking=True).type(self.dtype) if some else None
 
     def record(self, first_step: int, values: Tensor) -> None:
         rows = values.movedim(2, 0).tolist()  # member, step, term; the one wait for the device in a chunk
