@@ -110,7 +110,7 @@ def seeds_part(seeds: dict[str, Any]) -> str:
         )
         for S, ratio in over.items()
     ]
-    where = f"{seeds['device']}, {seeds['threads']} threads" if seeds["device"] == "cpu" else seeds["device"]
+    where = f"{seeds['device']}, torch threads: {seeds['threads']}" if seeds["device"] == "cpu" else seeds["device"]
     header = ("seeds", "step of all of them (ms)", "runs an hour, over one after the other")
     return f"Seeds in one process (MLP, {seeds['bottleneck']}, {where}):\n\n" + markdown_table(header, lines)
 

@@ -62,7 +62,7 @@ FULL = Sizes(
     kmeans_starts=100,
     classifier_steps=500,
     sweep_repeats=5,
-    sweep_steps=2000,
+    sweep_steps=1500,
     parallel_runs=(1, 2, 4),
 )
 QUICK = Sizes(

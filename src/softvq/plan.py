@@ -164,7 +164,7 @@ def jobs_of(pending: Sequence[PlannedCell]) -> list[list[PlannedCell]]:
 def _estimate(pending: list[PlannedCell], call: Call) -> None:
     """Time from past runs of the same kind on this data root, else from a few measured steps.
 
-    Seeds that are trained at once are measured as if they were not: on a CPU they gain little.
+    Seeds that are trained at once are measured as if they were not; on a CPU they take longer than that.
     """
     past = _past_speeds({_cell(planned).folder.path for planned in pending})
     jobs = [job for job in jobs_of(pending) if _cell(job[0]).config.trainer.max_steps]
