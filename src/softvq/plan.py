@@ -107,7 +107,7 @@ def _check_models(pending: list[PlannedCell], call: Call) -> None:
     groups: dict[tuple[str, ...], list[PlannedCell]] = {}
     for planned in pending:
         groups.setdefault(tuple(o for o in planned.overrides if not o.startswith("seed=")), []).append(planned)
-    checked = call(_check, [_cell(group[0]) for group in groups.values()])
+    checked = call(_check, [cell_of(group[0]) for group in groups.values()])
     for group, (fault, parameters) in zip(groups.values(), checked, strict=True):
         for planned in group:
             if fault:
@@ -117,7 +117,8 @@ def _check_models(pending: list[PlannedCell], call: Call) -> None:
                 planned.disk_bytes = 3 * 4 * parameters + FIGURE_BYTES
 
 
-def _cell(planned: PlannedCell) -> Cell:
+def cell_of(planned: PlannedCell) -> Cell:
+    """The cell of one that composed."""
     assert planned.cell is not None
     return planned.cell
 
@@ -146,13 +147,13 @@ def jobs_of(pending: Sequence[PlannedCell]) -> list[list[PlannedCell]]:
     jobs: list[list[PlannedCell]] = []
     unfilled: dict[str, list[PlannedCell]] = {}
     for planned in pending:
-        config = _cell(planned).config
+        config = cell_of(planned).config
         if config.trainer.seeds_per_process == 1 or not config.trainer.max_steps:
             jobs.append([planned])
             continue
         but_seed = config.copy()
         but_seed.seed = 0
-        alike = json.dumps([OmegaConf.to_container(but_seed, resolve=True), _cell(planned).choices], sort_keys=True)
+        alike = json.dumps([OmegaConf.to_container(but_seed, resolve=True), cell_of(planned).choices], sort_keys=True)
         job = unfilled.get(alike)
         if job is None or len(job) == config.trainer.seeds_per_process:
             job = unfilled[alike] = []
@@ -166,16 +167,16 @@ def _estimate(pending: list[PlannedCell], call: Call) -> None:
 
     Seeds that are trained at once are measured as if they were not; on a CPU they take longer than that.
     """
-    past = _past_speeds({_cell(planned).folder.path for planned in pending})
-    jobs = [job for job in jobs_of(pending) if _cell(job[0]).config.trainer.max_steps]
+    past = _past_speeds({cell_of(planned).folder.path for planned in pending})
+    jobs = [job for job in jobs_of(pending) if cell_of(job[0]).config.trainer.max_steps]
     unknown = {
         kind: cell
         for job in jobs
-        if (kind := _kind(cell := _cell(job[0]))) and not {(*kind, len(job)), (*kind, 1)} & past.keys()
+        if (kind := _kind(cell := cell_of(job[0]))) and not {(*kind, len(job)), (*kind, 1)} & past.keys()
     }
     measured = dict(zip(unknown, call(_measure, list(unknown.values())), strict=True)) if unknown else {}
     for job in jobs:
-        cell = _cell(job[0])
+        cell = cell_of(job[0])
         kind = _kind(cell)
         alone = past.get((*kind, 1)) or measured.get(kind, 0.0)
         speed = past.get((*kind, len(job))) or alone / len(job)  # of the job, all of whose cells share its time

@@ -16,7 +16,7 @@ from softvq.dashboard import offline_runs, upload_hint
 from softvq.data.arrays import prepared_info
 from softvq.experiment import Cell
 from softvq.launchers import announce_sweep, call_here, call_in_workers, jobs_at_a_time
-from softvq.plan import PENDING, PlannedCell, jobs_of, make_plan, plan_table, summary_lines
+from softvq.plan import PENDING, PlannedCell, cell_of, jobs_of, make_plan, plan_table, summary_lines
 from softvq.published import PROBE_METRICS
 from softvq.runs import Outcome, read_json
 from softvq.summary import LABELS, percent
@@ -94,7 +94,7 @@ def run(
     if plan_only:
         return []
     outcomes = {
-        planned.name: Outcome("skipped", str(_cell(planned).folder.path)) for planned in plan.having("finished")
+        planned.name: Outcome("skipped", str(cell_of(planned).folder.path)) for planned in plan.having("finished")
     }
     try:
         outcomes |= launch_all(jobs_of(plan.having(*PENDING)), launch)
@@ -158,14 +158,9 @@ def _nonempty(lists: list[list[T]]) -> list[list[T]]:
     return [some for some in lists if some]
 
 
-def _cell(planned: PlannedCell) -> Cell:
-    assert planned.cell is not None
-    return planned.cell
-
-
 def _trace(planned: PlannedCell) -> Trace:
     """What changes in the folder of a cell when it begins, and when it fails."""
-    folder = _cell(planned).folder
+    folder = cell_of(planned).folder
     return tuple(
         (file.stat().st_mtime_ns, file.stat().st_size) if file.exists() else None
         for file in (folder.log, folder.failure)
@@ -177,14 +172,14 @@ def _absolute(job: Job) -> list[str]:
 
     They are those of its first cell; what the others are follows from their seeds and folders.
     """
-    planned, cell = job[0], _cell(job[0])
+    planned, cell = job[0], cell_of(job[0])
     data = cell.config.data
     paths = {"hydra.sweep.dir": str(cell.folder.path.parent), "data.root": data.root}
     if data.get("dir"):
         paths["data.dir"] = data.dir
     absolute = [f"{key}={_quoted(path)}" for key, path in paths.items()]
     if len(job) > 1:
-        members = {_cell(member).config.seed: _cell(member).folder.path for member in job}
+        members = {cell_of(member).config.seed: cell_of(member).folder.path for member in job}
         told = ",".join(f"{seed}:{_quoted(str(path))}" for seed, path in members.items())
         absolute.append(f"trainer.members={{{told}}}")
     return [*planned.overrides, f"hydra.sweep.subdir={_quoted(cell.folder.path.name)}", *absolute]
@@ -212,7 +207,7 @@ def _outcomes(job: Job, answer: Any, before: Mapping[str, Trace]) -> dict[str, O
 
 def _recorded_end(planned: PlannedCell, before: Trace) -> Outcome | None:
     """The end of a cell as far as its folder tells it; `before` is its trace when it was launched."""
-    cell = _cell(planned)
+    cell = cell_of(planned)
     info = prepared_info(cell.source(), cell.config.data.root)
     if info is not None and cell.is_finished(cell.settings(info)):
         return Outcome("finished", str(cell.folder.path))
@@ -223,7 +218,7 @@ def _recorded_end(planned: PlannedCell, before: Trace) -> Outcome | None:
 
 
 def _failed(planned: PlannedCell, message: str) -> Outcome:
-    return Outcome("failed", str(_cell(planned).folder.path), message)
+    return Outcome("failed", str(cell_of(planned).folder.path), message)
 
 
 def closing_table(ended: Iterable[tuple[PlannedCell, Outcome]]) -> Table:
@@ -236,7 +231,7 @@ def closing_table(ended: Iterable[tuple[PlannedCell, Outcome]]) -> Table:
     for name in PROBE_METRICS:
         table.add_column(f"{LABELS[name]} (%)", justify="right")
     for planned, outcome in ended:
-        cell = _cell(planned)
+        cell = cell_of(planned)
         metrics = read_json(cell.folder.metrics) if outcome.status != "failed" else None
         probes = metrics["probes"] if metrics else {}
         table.add_row(
