@@ -9,34 +9,52 @@ from torch import nn
 from softvq import eager
 
 
+def layers() -> nn.Sequential:
+    """Large and small parameters, and one that no output depends on."""
+    model = nn.Sequential(nn.Linear(300, 200), nn.ReLU(), nn.Linear(200, 3))
+    model.register_parameter("unused", nn.Parameter(torch.ones(2)))
+    return model
+
+
 def trained(in_backward: bool, resumed: bool = False) -> list[torch.Tensor]:
     """Parameters and Adam's state after a few steps."""
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(300, 200), nn.ReLU(), nn.Linear(200, 3))
-    optimizer = make_adam(model, in_backward)
+    model = layers()
+    optimizer = make_adam(model)
+    update = eager.UpdateInBackward(optimizer) if in_backward else None
     for step in range(6):
         if resumed and step == 3:
             weights, state = model.state_dict(), optimizer.state_dict()
-            model = nn.Sequential(nn.Linear(300, 200), nn.ReLU(), nn.Linear(200, 3))
+            model = layers()
             model.load_state_dict(weights)
-            optimizer = make_adam(model, in_backward)
+            optimizer = make_adam(model)
             optimizer.load_state_dict(state)
-        optimizer.zero_grad(set_to_none=True)
+            update = eager.UpdateInBackward(optimizer) if in_backward else None
         model(torch.randn(8, 300)).square().sum().backward()
-        optimizer.step()
-    state = [optimizer.state[p][key] for p in model.parameters() for key in ("step", "exp_avg", "exp_avg_sq")]
+        if update:
+            update.finish()
+        else:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+    state = [
+        optimizer.state[p][key]
+        for p in model.parameters()
+        if p in optimizer.state
+        for key in ("step", "exp_avg", "exp_avg_sq")
+    ]
     return [p.detach() for p in model.parameters()] + state
 
 
-def make_adam(model: nn.Module, in_backward: bool) -> torch.optim.Adam:
-    optimizer = torch.optim.Adam(model.parameters(), 3e-4, fused=True, weight_decay=0.01)
-    if in_backward:
-        eager.update_in_backward(optimizer)
-    return optimizer
+def make_adam(model: nn.Module) -> torch.optim.Adam:
+    """Adam with a group of weights and one of biases, whose settings differ."""
+    weights = [p for p in model.parameters() if p.ndim > 1]
+    biases = [p for p in model.parameters() if p.ndim == 1]
+    groups = [{"params": weights}, {"params": biases, "lr": 1e-2, "weight_decay": 0.0}]
+    return torch.optim.Adam(groups, 3e-4, fused=True, weight_decay=0.01)
 
 
 def all_equal(a: list[torch.Tensor], b: list[torch.Tensor]) -> bool:
-    return all(map(torch.equal, a, b))
+    return len(a) == len(b) and all(map(torch.equal, a, b))
 
 
 def test_updates_in_backward_are_those_of_a_step_afterwards() -> None:
@@ -47,12 +65,17 @@ def test_a_resumed_optimizer_goes_on_in_backward() -> None:
     assert all_equal(trained(in_backward=True, resumed=True), trained(in_backward=False, resumed=True))
 
 
-def test_no_gradient_is_left_after_backward() -> None:
+def test_large_gradients_are_gone_after_backward_and_small_ones_after_its_end() -> None:
     model = nn.Linear(300, 200)
-    make_adam(model, in_backward=True)
+    weight, bias = model.weight.detach().clone(), model.bias.detach().clone()
+    update = eager.UpdateInBackward(make_adam(model))
     model(torch.randn(8, 300)).sum().backward()
     assert model.weight.grad is None
+    assert not torch.equal(model.weight, weight)
+    assert torch.equal(model.bias, bias)
+    update.finish()
     assert model.bias.grad is None
+    assert not torch.equal(model.bias, bias)
 
 
 @pytest.mark.parametrize("settings", [{}, {"weight_decay": 0.1, "maximize": True}])
@@ -75,8 +98,8 @@ def test_what_computes_otherwise_cannot(kind: type[torch.optim.Optimizer], setti
 
 
 def test_values_that_backward_reads_after_their_update_are_noticed() -> None:
-    weight = nn.Parameter(torch.randn(4, 4))
-    eager.update_in_backward(torch.optim.Adam([weight], fused=True))
-    first = torch.randn(3, 4, requires_grad=True) @ weight.detach()  # its backward comes after that of the product
+    weight = nn.Parameter(torch.randn(200, 200))
+    eager.UpdateInBackward(torch.optim.Adam([weight], fused=True))
+    first = torch.randn(3, 200, requires_grad=True) @ weight.detach()  # its backward comes after that of the product
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         (first @ weight).sum().backward()

@@ -1,14 +1,17 @@
 """Updating parameters during backward, while their gradients are in the processor's cache."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
+
+LARGE = 2**14  # elements from which a gradient is worth using at once; of smaller ones a single call updates all
 
 
 def can_update_in_backward(optimizer: Optimizer) -> bool:
-    """Whether an optimiser is the fused Adam that `update_in_backward` knows; AdamW and AMSGrad compute otherwise."""
+    """Whether an optimiser is the fused Adam that `UpdateInBackward` knows; AdamW and AMSGrad compute otherwise."""
     return (
         type(optimizer) is Adam
         and bool(optimizer.defaults["fused"])
@@ -17,42 +20,66 @@ def can_update_in_backward(optimizer: Optimizer) -> bool:
     )
 
 
-def update_in_backward(optimizer: Adam) -> None:
-    """Has a fused Adam update each parameter as soon as backward has its gradient; `step` finds none left.
+class UpdateInBackward:
+    """Has a fused Adam update the large parameters as soon as backward has their gradients, the others after it.
 
-    The same numbers to the last bit, since Adam treats every parameter by itself, but a gradient is used while it is
-    in the cache, and its memory serves the next. For one process and unscaled gradients. A model must not read a
+    The same numbers to the last bit, since Adam treats every parameter by itself, but a large gradient is used while it
+    is in the cache, and its memory serves the next. For one process and unscaled gradients. A model must not read a
     parameter's values in backward by another way than the parameter itself, as `x @ parameter.detach()` does: they may
     have been updated by then, and torch raises an error.
+
+    Args:
+        optimizer: whose `step` is not to be called any more; its state and settings stay its own.
     """
-    for index, group in enumerate(optimizer.param_groups):
-        for parameter in group["params"]:
-            parameter.register_post_accumulate_grad_hook(partial(_update, optimizer, index))
 
+    def __init__(self, optimizer: Adam) -> None:
+        self.optimizer = optimizer
+        self.small: list[list[nn.Parameter]] = []  # by parameter group
+        for index, group in enumerate(optimizer.param_groups):
+            self.small.append([p for p in group["params"] if p.numel() < LARGE])
+            for parameter in group["params"]:
+                if parameter.numel() >= LARGE:
+                    parameter.register_post_accumulate_grad_hook(partial(self._update_one, index))
 
-@torch.no_grad()
-def _update(optimizer: Adam, group_index: int, parameter: nn.Parameter) -> None:
-    assert parameter.grad is not None
-    group, state = optimizer.param_groups[group_index], optimizer.state[parameter]
-    if not state:  # as Adam starts it
-        state["step"] = torch.zeros(())
-        state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
-    state["step"].add_(1)
-    # What `Adam.step` comes to; called by itself, since there its way takes longer than a small parameter's update.
-    torch._fused_adam_(
-        [parameter],
-        [parameter.grad],
-        [state["exp_avg"]],
-        [state["exp_avg_sq"]],
-        [],
-        [state["step"]],
-        amsgrad=group["amsgrad"],
-        lr=group["lr"],
-        beta1=group["betas"][0],
-        beta2=group["betas"][1],
-        weight_decay=group["weight_decay"],
-        eps=group["eps"],
-        maximize=group["maximize"],
-    )
-    torch.autograd.graph.increment_version(parameter)  # the fused update does not tell autograd of itself
-    parameter.grad = None
+    def finish(self) -> None:
+        """Updates what backward left."""
+        for index, parameters in enumerate(self.small):
+            self._update(index, parameters)
+
+    def _update_one(self, group_index: int, parameter: nn.Parameter) -> None:
+        self._update(group_index, [parameter])
+
+    @torch.no_grad()
+    def _update(self, group_index: int, parameters: Sequence[nn.Parameter]) -> None:
+        """Does what `Adam.step` comes to, whose way there takes longer than a small parameter's update."""
+        with_gradients = [(p, p.grad) for p in parameters if p.grad is not None]
+        if not with_gradients:
+            return
+        group, states = self.optimizer.param_groups[group_index], [self._state(p) for p, _ in with_gradients]
+        steps = [state["step"] for state in states]
+        torch._foreach_add_(steps, 1)
+        torch._fused_adam_(
+            [parameter for parameter, _ in with_gradients],
+            [gradient for _, gradient in with_gradients],
+            [state["exp_avg"] for state in states],
+            [state["exp_avg_sq"] for state in states],
+            [],
+            steps,
+            amsgrad=group["amsgrad"],
+            lr=group["lr"],
+            beta1=group["betas"][0],
+            beta2=group["betas"][1],
+            weight_decay=group["weight_decay"],
+            eps=group["eps"],
+            maximize=group["maximize"],
+        )
+        for parameter, _ in with_gradients:
+            torch.autograd.graph.increment_version(parameter)  # the fused update does not tell autograd of itself
+            parameter.grad = None
+
+    def _state(self, parameter: nn.Parameter) -> dict[str, Tensor]:
+        state = self.optimizer.state[parameter]
+        if not state:  # as Adam starts it
+            state["step"] = torch.zeros(())
+            state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
+        return state

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from softvq.data.module import Chunk
-from softvq.eager import can_update_in_backward, update_in_backward
+from softvq.eager import UpdateInBackward, can_update_in_backward
 from softvq.steps import Capture, ReplayedSteps
 
 # What Lightning calls around backward and update.
@@ -94,7 +94,7 @@ class ChunkTraining(L.LightningModule):
         self.automatic_optimization = False
         self.make_optimizer, self.log_every_n_steps = optimizer, log_every_n_steps
         self.capture: Capture | None = None
-        self._updates_in_backward = False
+        self._update_in_backward: UpdateInBackward | None = None
         self._replayed: ReplayedSteps | None = None
         self.term_names: list[str] = []
 
@@ -133,8 +133,7 @@ class ChunkTraining(L.LightningModule):
         single = trainer is None or (trainer.world_size == 1 and not watches_gradients(trainer))
         on_cpu = parameters[0].device.type == "cpu" and self.capture is None
         if single and on_cpu and can_update_in_backward(optimizer):
-            update_in_backward(cast(Adam, optimizer))
-            self._updates_in_backward = True
+            self._update_in_backward = UpdateInBackward(cast(Adam, optimizer))
         return optimizer
 
     def on_train_start(self) -> None:
@@ -149,7 +148,7 @@ class ChunkTraining(L.LightningModule):
         if self.capture is not None:
             step = self._replayed_step
         else:
-            step = self._step_updating_in_backward if self._updates_in_backward else self._step
+            step = self._step_updating_in_backward if self._update_in_backward else self._step
         values = [step(images, noise) for images, noise in zip(chunk.images, noises, strict=True)]
         self.record(chunk.first_step, torch.stack(values))
 
@@ -164,16 +163,18 @@ class ChunkTraining(L.LightningModule):
         terms = self.loss(images, noise)
         # Without buffers to add to, backward hands its results over instead of adding them.
         optimizer.zero_grad(set_to_none=True)
-        self.manual_backward(terms["loss"].sum())
+        self.manual_backward(_total(terms))
         optimizer.step()
         return self._values(terms)
 
     def _step_updating_in_backward(self, images: Tensor, noise: Tensor | None) -> Tensor:
         """The same step where backward updates the parameters and leaves no gradients."""
+        assert self._update_in_backward is not None
         wrapped = self._wrapped_optimizer()
         wrapped._on_before_step()
         terms = self.loss(images, noise)
-        terms["loss"].sum().backward()
+        _total(terms).backward()
+        self._update_in_backward.finish()
         wrapped._on_after_step()  # global_step counts it
         return self._values(terms)
 
@@ -192,7 +193,7 @@ class ChunkTraining(L.LightningModule):
             def step(images: Tensor, noise: Tensor | None) -> Tensor:
                 terms = self.loss(images, noise)
                 optimizer.zero_grad(set_to_none=True)
-                terms["loss"].sum().backward()  # replicas share no parameter: each gets its own gradient
+                _total(terms).backward()
                 optimizer.step()
                 return self._values(terms)
 
@@ -201,3 +202,8 @@ class ChunkTraining(L.LightningModule):
         values = self._replayed(images, noise)
         wrapped._on_after_step()  # global_step counts it
         return values
+
+
+def _total(terms: dict[str, Tensor]) -> Tensor:
+    """The loss to differentiate, (); replicas share no parameter: each gets its own gradient from their sum."""
+    return terms["loss"].sum() if terms["loss"].ndim else terms["loss"]
