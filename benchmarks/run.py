@@ -112,7 +112,7 @@ def start(sizes: Sizes, folder: Path) -> dict[str, Any]:
             "trainer.threads=1",
             "trainer.accelerator=cpu",
             "resume=never",
-            "+trainer.callbacks.watch._target_=watch.FirstStep",
+            "+trainer.callbacks.watch._target_=first_step.FirstStep",
         ],
     }
     seconds: dict[str, list[float]] = {name: [] for name in commands}
@@ -155,7 +155,7 @@ def sweep(sizes: Sizes, folder: Path) -> dict[str, Any]:
             "probes=fast",
             f"trainer.max_steps={sizes.sweep_steps}",
             "hydra/launcher=local_joblib",
-            "+trainer.callbacks.watch._target_=watch.CellSeconds",
+            "+hydra.callbacks.watch._target_=watch.JobSeconds",
             "-m",
         ]
         wall, cpu = timed(command, {OUT: str(watched)})

@@ -1,37 +1,30 @@
-"""Lightning callbacks that look at a cell from inside; `+trainer.callbacks.watch._target_=watch.NAME` adds one."""
+"""A callback of Hydra's that looks at a sweep's cells: `+hydra.callbacks.watch._target_=watch.JobSeconds`.
+
+It is loaded in the sweep's own process, too, which loads neither torch nor Lightning.
+"""
 
 import json
 import os
-import sys
 import time
 from pathlib import Path
 
-import lightning as L
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
 
-OUT = "SOFTVQ_WATCH"  # the environment's name for where they write
-
-
-class FirstStep(L.Callback):
-    """Ends the process after the first step, and writes which modules it had loaded by then."""
-
-    def on_train_batch_end(self, *args: object) -> None:
-        if OUT in os.environ:
-            Path(os.environ[OUT]).write_text(json.dumps(sorted(sys.modules)))
-        os._exit(0)
+OUT = "SOFTVQ_WATCH"  # the environment's name for where it writes
 
 
-class CellSeconds(L.Callback):
-    """Writes the processor's seconds of a cell, training and probes, into a file of its own below a folder."""
+class JobSeconds(Callback):
+    """Writes the processor's seconds of a whole cell into a file of its own below a folder."""
 
-    def setup(self, *args: object, stage: str) -> None:
+    def on_job_start(self, config: DictConfig, **kwargs: object) -> None:
         self.started, self.cpu_started = time.monotonic(), time.process_time()
 
-    def teardown(self, *args: object, stage: str) -> None:
-        ended = time.monotonic()
+    def on_job_end(self, config: DictConfig, **kwargs: object) -> None:
         seconds = {
             "process": os.getpid(),
             "started": self.started,
-            "ended": ended,
+            "ended": time.monotonic(),
             "cpu_s": time.process_time() - self.cpu_started,
         }
         Path(os.environ[OUT], f"{os.getpid()}-{self.started}.json").write_text(json.dumps(seconds))

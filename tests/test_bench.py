@@ -42,7 +42,7 @@ def test_what_a_first_step_does_not_need_is_not_loaded_for_it(tmp_path: Path) ->
             f"hydra.run.dir={tmp_path / 'run'}",
             "trainer.threads=1",
             "trainer.accelerator=cpu",
-            "+trainer.callbacks.watch._target_=watch.FirstStep",
+            "+trainer.callbacks.watch._target_=first_step.FirstStep",
         ],
         env={
             **os.environ,

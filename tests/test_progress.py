@@ -16,24 +16,12 @@ import warnings
 from pathlib import Path
 
 import pytest
+from cells import QUICK, ROOT, SMALL_MLP
 
 from softvq.console import Screen
 from softvq.progress import Pace, ProbeProgress, TrainingLines, training_progress, wanted
 
-ROOT = Path(__file__).parents[1]
-SMALL = (
-    "data=digits",
-    "bottleneck=soft_vq",
-    "bottleneck.K=8",
-    "network.d=4",
-    "network.encoder.hidden=[8]",
-    "network.decoder.hidden=[8]",
-    "probes=fast",
-    "probes.clustering.n_init=1",
-    "probes.tsne_points=20",
-    "trainer.threads=1",
-    "trainer.accelerator=cpu",
-)
+SMALL = ("data=digits", "bottleneck=soft_vq", *QUICK, *SMALL_MLP, "trainer.progress=auto")
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 PATIENCE_S = 300  # for what takes seconds on a machine with nothing else to do
 

@@ -1,16 +1,16 @@
 """Where the curve and the results of a run go: metrics.csv, TensorBoard, Weights & Biases."""
 
 import csv
-import json
 import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cells
 import pytest
 import wandb
-from hydra import compose, initialize_config_dir
+from cells import SMALL_MLP
 from lightning.pytorch.loggers.logger import Logger
 from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -18,8 +18,6 @@ from wandb_files import records, values
 from wandb_server import Server, wandb_server
 
 from softvq.checkpoint import ResumeCheckpoint
-from softvq.config import CONF_DIR
-from softvq.experiment import complete, read_cell
 from softvq.runs import RunFolder
 from softvq.tracking.curve import CurveLogger, read_curve
 from softvq.tracking.tracker import Tolerant, Tracker
@@ -29,17 +27,9 @@ SMALL = (
     "data=digits",
     "bottleneck=soft_vq",
     "bottleneck.K=8",
-    "network.d=4",
-    "network.encoder.hidden=[8]",
-    "network.decoder.hidden=[8]",
-    "probes=fast",
-    "probes.clustering.n_init=1",
-    "probes.tsne_points=20",
+    *SMALL_MLP,
     "trainer.max_steps=40",
     "trainer.log_every_n_steps=5",
-    "trainer.threads=1",
-    "trainer.accelerator=cpu",
-    "trainer.progress=false",
     "trainer.checkpoint_after_s=0",
     "trainer.checkpoint_every_s=0",
     "trainer.checkpoint_time_fraction=0",
@@ -53,12 +43,7 @@ class KilledError(Exception):
 
 
 def run(folder: Path, *overrides: str) -> dict[str, Any]:
-    chosen = [*SMALL, *overrides, f"hydra.run.dir={folder}"]
-    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-        composed = compose("train", chosen, return_hydra_config=True)
-    config = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
-    assert complete(read_cell(config, composed.hydra, folder, None)).status == "finished"
-    return json.loads(RunFolder(folder).metrics.read_text())
+    return cells.run(folder, *SMALL, *overrides)
 
 
 def run_killed(folder: Path, *overrides: str, after: int = 0, saved: int = 40) -> None:
