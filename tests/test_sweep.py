@@ -250,9 +250,18 @@ def test_plan_names_duplicates_and_lists_all_that_cannot_be(tmp_path: Path, caps
     assert not cells(tmp_path)
 
 
-def test_swept_experiments_may_not_speak_to_hydra(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"smoke, demo names a launcher or swept choices, which Hydra drops"):
-        sweep_here(tmp_path, "experiment=smoke,demo")
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("experiment=smoke,demo", "smoke, demo names a launcher or swept choices, which Hydra drops"),
+        ("hydra.launcher.n_jobs=0", "hydra.launcher.n_jobs must be a number of jobs, or -1 for one a core, got 0"),
+    ],
+)
+def test_what_hydra_would_drop_or_stop_at_is_named(override: str, message: str, tmp_path: Path) -> None:
+    ended = sweep(tmp_path, override, "hydra/launcher=local_joblib")
+    assert ended.returncode == 1
+    assert message in " ".join(ended.stderr.split())
+    assert "Traceback" not in ended.stderr
 
 
 @pytest.mark.slow

@@ -58,6 +58,16 @@ def threads_of_job(launcher: DictConfig | None) -> int:
     return cores()
 
 
+def check_launcher(launcher: DictConfig) -> None:
+    """Refuses settings on which a launcher stops in its own words.
+
+    Raises:
+        ValueError: for a joblib that is to run no job.
+    """
+    if kind(launcher) == "joblib" and launcher.n_jobs == 0:
+        raise ValueError("hydra.launcher.n_jobs must be a number of jobs, or -1 for one a core, got 0")
+
+
 def jobs_at_a_time(launcher: DictConfig) -> int:
     """Cells that run at once on this machine; of a cluster, whose size is not known here, 1."""
     settings: Any = launcher

@@ -166,8 +166,6 @@ def replays_steps(config: DictConfig, trainer: L.Trainer) -> bool:
         ValueError: if it is asked for where it cannot be.
     """
     asked = config.trainer.cuda_graph
-    if asked not in (True, False, "auto"):
-        raise ValueError(f"trainer.cuda_graph must be true, false or auto, got {asked!r}")
     scaled = str(config.trainer.precision).startswith("16-mixed")  # its loss scaling looks at each step from Python
     single = trainer.strategy.root_device.type == "cuda" and trainer.world_size == 1
     possible = single and not scaled and not watches_gradients(trainer)

@@ -31,6 +31,7 @@ WORDS = {
     "trainer.precision": ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true"),
     "trainer.matmul_precision": ("highest", "high", "medium"),
 }
+FLAGS = ("trained", "data.verify", "optimizer.fused", "probes.save_latents")
 SHORT_PRECISIONS = ("32", "64", "16", "bf16")  # which Lightning also takes
 # What updates every number by itself, so that stacked weights are updated as they would be alone.
 ELEMENTWISE = {f"torch.optim.{name}" for name in ("Adam", "AdamW", "Adamax", "RAdam", "RMSprop", "Adagrad", "SGD")}
@@ -58,6 +59,9 @@ def check_settings(config: DictConfig) -> None:
         check(key, partial(at_least, minimum=minimum))
     for key, words in WORDS.items():
         check(key, partial(_one_of, words=words))
+    for key in FLAGS:
+        check(key, _flag)
+    check("trainer.cuda_graph", partial(_flag, auto=True))
     check("trainer.devices", _devices)
     if faults:
         raise ValueError("\n  ".join(faults))
@@ -67,6 +71,11 @@ def _one_of(key: str, value: Any, words: tuple[str, ...]) -> None:
     short = SHORT_PRECISIONS if key == "trainer.precision" else ()
     if str(value) not in (*words, *short):
         raise ValueError(f"{key} must be one of {', '.join(words)}, got {value!r}")
+
+
+def _flag(key: str, value: Any, auto: bool = False) -> None:
+    if not isinstance(value, bool) and not (auto and value == "auto"):
+        raise ValueError(f"{key} must be true{', false or auto' if auto else ' or false'}, got {value!r}")
 
 
 def _devices(key: str, value: Any) -> None:

@@ -29,13 +29,16 @@ class GridSweeper(BasicSweeper):
         self.composed: dict[tuple[str, ...], DictConfig] = {}  # of cells that differ in their seed alone, the first
 
     def sweep(self, arguments: list[str]) -> Any:
-        from softvq import sweep
+        from softvq import cli, sweep
+        from softvq.launchers import check_launcher
 
         assert self.config is not None
         assert self.hydra_context is not None
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         overrides = parser.parse_overrides([*self._parse_config(), *arguments])
-        sweep.refuse_dropped_settings(overrides)
+        with cli.plain_errors():
+            sweep.refuse_dropped_settings(overrides)
+            check_launcher(self.config.hydra.launcher)
         cells = self.split_arguments(overrides, None)[0]
         outcomes = sweep.run(cells, self._read, self._launch, self.config, self.plan_only)
         if sweep.SweepResult.exit_code:
