@@ -10,6 +10,7 @@ import pytest
 import torch
 from lightning.pytorch.loggers.logger import DummyLogger
 
+from softvq import eager
 from softvq.cell import build_data, build_model
 from softvq.data import module
 from softvq.data.arrays import prepare
@@ -266,6 +267,13 @@ def plain_loop(model, config, digits, noisy):
     return history
 
 
+@pytest.fixture
+def some_are_large(monkeypatch):
+    """Weights of small networks that are updated during backward, as large ones are, and biases that are not."""
+    monkeypatch.setattr(eager, "LARGE", 30)
+
+
+@pytest.mark.usefixtures("some_are_large")
 @pytest.mark.parametrize("bottleneck", ["soft_vq", "vq", "vae"])
 def test_training_in_chunks_equals_a_plain_loop_bit_for_bit(monkeypatch, configure, build, digits, bottleneck):
     settings = (bottleneck, "trainer.max_steps=23", "trainer.log_every_n_steps=10", "data.batch_size=100", "seed=0")
@@ -376,6 +384,7 @@ class SeenGradients(L.Callback):
         self.updates += 1
 
 
+@pytest.mark.usefixtures("some_are_large")
 @pytest.mark.parametrize("bottleneck", BOTTLENECKS)
 def test_a_callback_that_watches_gradients_sees_each_step_and_changes_no_bit(configure, build, bottleneck):
     config = configure(bottleneck, "trainer.max_steps=7")
@@ -386,3 +395,15 @@ def test_a_callback_that_watches_gradients_sees_each_step_and_changes_no_bit(con
     assert (seen.backwards, seen.updates) == (7, 7)
     for a, b in zip(plain.parameters(), watched.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+@pytest.mark.usefixtures("some_are_large")
+def test_after_training_backward_leaves_gradients_again(configure, build, digits):
+    config = configure("vae", "trainer.max_steps=7")
+    model = build("vae", "trainer.max_steps=7")
+    fit(model, config)
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    model.loss(torch.from_numpy(digits.arrays.train_images[:4].copy()))["loss"].backward()
+    for parameter, old in zip(model.parameters(), before, strict=True):
+        assert parameter.grad is not None
+        assert torch.equal(parameter, old)

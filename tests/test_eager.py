@@ -16,13 +16,13 @@ def layers() -> nn.Sequential:
     return model
 
 
-def trained(in_backward: bool, resumed: bool = False) -> list[torch.Tensor]:
+def trained(in_backward: bool, resumed: bool = False, steps: int = 6) -> list[torch.Tensor]:
     """Parameters and Adam's state after a few steps."""
     torch.manual_seed(0)
     model = layers()
     optimizer = make_adam(model)
     update = eager.UpdateInBackward(optimizer) if in_backward else None
-    for step in range(6):
+    for step in range(steps):
         if resumed and step == 3:
             weights, state = model.state_dict(), optimizer.state_dict()
             model = layers()
@@ -54,11 +54,22 @@ def make_adam(model: nn.Module) -> torch.optim.Adam:
 
 
 def all_equal(a: list[torch.Tensor], b: list[torch.Tensor]) -> bool:
-    return len(a) == len(b) and all(map(torch.equal, a, b))
+    return [x.dtype for x in a] == [x.dtype for x in b] and all(map(torch.equal, a, b))
 
 
 def test_updates_in_backward_are_those_of_a_step_afterwards() -> None:
     assert all_equal(trained(in_backward=True), trained(in_backward=False))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_steps_are_counted_alike_in_each_precision(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(eager, "LARGE", 1000)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        assert all_equal(trained(in_backward=True, steps=300), trained(in_backward=False, steps=300))
+    finally:
+        torch.set_default_dtype(before)
 
 
 def test_a_resumed_optimizer_goes_on_in_backward() -> None:
@@ -78,9 +89,39 @@ def test_large_gradients_are_gone_after_backward_and_small_ones_after_its_end() 
     assert not torch.equal(model.bias, bias)
 
 
+def test_once_removed_backward_leaves_all_gradients() -> None:
+    model = nn.Linear(300, 200)
+    weight = model.weight.detach().clone()
+    eager.UpdateInBackward(make_adam(model)).remove()
+    model(torch.randn(8, 300)).sum().backward()
+    assert model.weight.grad is not None
+    assert torch.equal(model.weight, weight)
+
+
+def test_frozen_and_late_parameters_are_updated_from_when_they_train() -> None:
+    first, late = nn.Linear(300, 200), nn.Linear(300, 200)
+    first.weight.requires_grad_(False)
+    optimizer = make_adam(first)
+    update = eager.UpdateInBackward(optimizer)
+    optimizer.add_param_group({"params": list(late.parameters())})
+    first.weight.requires_grad_(True)
+    before = [p.detach().clone() for p in (*first.parameters(), *late.parameters())]
+    x = torch.randn(8, 300)
+    (first(x) + late(x)).sum().backward()
+    update.finish()
+    for parameter, old in zip((*first.parameters(), *late.parameters()), before, strict=True):
+        assert parameter.grad is None
+        assert not torch.equal(parameter, old)
+
+
 @pytest.mark.parametrize("settings", [{}, {"weight_decay": 0.1, "maximize": True}])
 def test_a_fused_adam_can_update_in_backward(settings: dict[str, Any]) -> None:
     assert eager.can_update_in_backward(torch.optim.Adam(nn.Linear(2, 2).parameters(), fused=True, **settings))
+
+
+def test_a_group_of_amsgrad_among_others_cannot() -> None:
+    groups = [{"params": [nn.Parameter(torch.ones(2))]}, {"params": [nn.Parameter(torch.ones(2))], "amsgrad": True}]
+    assert not eager.can_update_in_backward(torch.optim.Adam(groups, fused=True))
 
 
 @pytest.mark.parametrize(

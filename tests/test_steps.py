@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import lightning as L
 import pytest
@@ -11,6 +13,7 @@ from torch import Tensor
 
 from softvq.autoencoder import Autoencoder
 from softvq.cell import build_data, build_model
+from softvq.session import replays_steps
 from softvq.steps import Capture, Replay, capture_cuda_graph
 
 STEPS = 12
@@ -79,6 +82,30 @@ def test_replayed_steps_train_as_steps_from_python_do(config: DictConfig) -> Non
     assert replayed_curve.losses[-1] == plain_curve.losses[-1]
     for name, parameter in plain.named_parameters():
         torch.testing.assert_close(replayed.get_parameter(name), parameter, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "replays"),
+    [
+        ((), True),
+        (("trainer.cuda_graph=false",), False),
+        (("trainer.precision=16-mixed",), False),
+        (("optimizer._target_=torch.optim.AdamW",), True),
+        (("optimizer._target_=torch.optim.SGD",), True),
+        (("optimizer._target_=torch.optim.Adagrad",), False),  # computes its rate from the step in Python
+    ],
+)
+def test_one_gpu_replays_steps_where_python_has_no_part_in_them(
+    overrides: tuple[str, ...], replays: bool, compose_train: Callable[..., DictConfig]
+) -> None:
+    strategy = SimpleNamespace(root_device=torch.device("cuda"))
+    trainer: Any = SimpleNamespace(world_size=1, strategy=strategy, callbacks=[])
+    assert replays_steps(compose_train("data=digits", *overrides), trainer) == replays
+    trainer.world_size = 2
+    assert not replays_steps(compose_train("data=digits", *overrides), trainer)
+    if not replays:
+        with pytest.raises(ValueError, match=r"trainer\.cuda_graph=true needs one GPU"):
+            replays_steps(compose_train("data=digits", *overrides, "trainer.cuda_graph=true"), trainer)
 
 
 @pytest.mark.gpu

@@ -12,11 +12,9 @@ LARGE = 2**14  # elements from which a gradient is worth using at once; of small
 
 def can_update_in_backward(optimizer: Optimizer) -> bool:
     """Whether an optimiser is the fused Adam that `UpdateInBackward` knows; AdamW and AMSGrad compute otherwise."""
-    return (
-        type(optimizer) is Adam
-        and bool(optimizer.defaults["fused"])
-        and not optimizer.defaults["amsgrad"]
-        and not optimizer.defaults["decoupled_weight_decay"]
+    return type(optimizer) is Adam and all(
+        group["fused"] and not group["amsgrad"] and not group["decoupled_weight_decay"]
+        for group in optimizer.param_groups
     )
 
 
@@ -29,22 +27,27 @@ class UpdateInBackward:
     have been updated by then, and torch raises an error.
 
     Args:
-        optimizer: whose `step` is not to be called any more; its state and settings stay its own.
+        optimizer: whose `step` is not to be called until `remove`; its state and settings stay its own.
     """
 
     def __init__(self, optimizer: Adam) -> None:
         self.optimizer = optimizer
-        self.small: list[list[nn.Parameter]] = []  # by parameter group
-        for index, group in enumerate(optimizer.param_groups):
-            self.small.append([p for p in group["params"] if p.numel() < LARGE])
-            for parameter in group["params"]:
-                if parameter.numel() >= LARGE:
-                    parameter.register_post_accumulate_grad_hook(partial(self._update_one, index))
+        self.hooks = [
+            parameter.register_post_accumulate_grad_hook(partial(self._update_one, index))
+            for index, group in enumerate(optimizer.param_groups)
+            for parameter in group["params"]
+            if parameter.requires_grad and parameter.numel() >= LARGE
+        ]
 
     def finish(self) -> None:
-        """Updates what backward left."""
-        for index, parameters in enumerate(self.small):
-            self._update(index, parameters)
+        """Updates what backward left, parameters among it that the optimiser was given later."""
+        for index, group in enumerate(self.optimizer.param_groups):
+            self._update(index, group["params"])
+
+    def remove(self) -> None:
+        """Lets backward leave all gradients again."""
+        for hook in self.hooks:
+            hook.remove()
 
     def _update_one(self, group_index: int, parameter: nn.Parameter) -> None:
         self._update(group_index, [parameter])
@@ -80,6 +83,6 @@ class UpdateInBackward:
     def _state(self, parameter: nn.Parameter) -> dict[str, Tensor]:
         state = self.optimizer.state[parameter]
         if not state:  # as Adam starts it
-            state["step"] = torch.zeros(())
+            state["step"] = torch.zeros((), dtype=torch.float32)  # which counts on beyond 256 in every precision
             state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
         return state

@@ -1,5 +1,6 @@
 """One session of training: the process's settings, Lightning's trainer, and what `metrics.json` says of both."""
 
+import inspect
 import logging
 import subprocess
 import warnings
@@ -12,7 +13,7 @@ from typing import Any
 
 import lightning as L
 import torch
-from hydra.utils import instantiate
+from hydra.utils import get_class, instantiate
 from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from omegaconf import DictConfig, OmegaConf
@@ -168,14 +169,21 @@ def replays_steps(config: DictConfig, trainer: L.Trainer) -> bool:
     asked = config.trainer.cuda_graph
     scaled = str(config.trainer.precision).startswith("16-mixed")  # its loss scaling looks at each step from Python
     single = trainer.strategy.root_device.type == "cuda" and trainer.world_size == 1
-    possible = single and not scaled and not watches_gradients(trainer)
+    possible = single and not scaled and not watches_gradients(trainer) and _can_be_captured(config.optimizer)
     if asked is True and not possible:
         raise ValueError(
-            "trainer.cuda_graph=true needs one GPU, a precision other than 16-mixed and no callback that watches "
-            f"gradients, got {trainer.world_size} x {trainer.strategy.root_device.type}, {config.trainer.precision} "
-            f"and trainer.callbacks {list(config.trainer.callbacks)}; leave it at auto"
+            "trainer.cuda_graph=true needs one GPU, a precision other than 16-mixed, no callback that watches "
+            "gradients and an optimiser that can be captured (as Adam or SGD), got "
+            f"{trainer.world_size} x {trainer.strategy.root_device.type}, {config.trainer.precision}, "
+            f"trainer.callbacks {list(config.trainer.callbacks)} and {config.optimizer['_target_']}; leave it at auto"
         )
     return bool(asked) and possible
+
+
+def _can_be_captured(optimizer: DictConfig) -> bool:
+    """Whether an optimiser computes all of its update on the device; what Python counts, a replay would repeat."""
+    kind = get_class(optimizer["_target_"])
+    return kind is torch.optim.SGD or "capturable" in inspect.signature(kind).parameters
 
 
 def device_name(trainer: L.Trainer) -> str:

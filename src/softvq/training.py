@@ -128,20 +128,31 @@ class ChunkTraining(L.LightningModule):
         parameters = [p for p in self.parameters() if p.requires_grad]
         if not parameters:
             return None
-        optimizer = self.make_optimizer(parameters)
-        trainer = self._trainer
-        single = trainer is None or (trainer.world_size == 1 and not watches_gradients(trainer))
-        on_cpu = parameters[0].device.type == "cpu" and self.capture is None
-        if single and on_cpu and can_update_in_backward(optimizer):
-            self._update_in_backward = UpdateInBackward(cast(Adam, optimizer))
-        return optimizer
+        return self.make_optimizer(parameters)
 
     def on_train_start(self) -> None:
-        # After a checkpoint was loaded, which has the setting of the session that wrote it.
+        self.on_train_end()  # of a training that an error ended
+        # After a checkpoint was loaded, which has the settings of the session that wrote it.
         for optimizer in self.trainer.optimizers:
             for group in optimizer.param_groups:
                 if "capturable" in group:  # its step counts live on the device, where a replay can raise them
                     group["capturable"] = self.capture is not None
+            if self.capture is not None:
+                for parameter, state in optimizer.state.items():
+                    if "step" in state:
+                        state["step"] = torch.as_tensor(state["step"], dtype=torch.float32, device=parameter.device)
+            if self._updates_in_backward(optimizer):
+                self._update_in_backward = UpdateInBackward(cast(Adam, optimizer))
+
+    def _updates_in_backward(self, optimizer: Optimizer) -> bool:
+        single = self.trainer.world_size == 1 and not watches_gradients(self.trainer)
+        on_cpu = self.device.type == "cpu" and self.capture is None
+        return single and on_cpu and can_update_in_backward(optimizer)
+
+    def on_train_end(self) -> None:
+        if self._update_in_backward:
+            self._update_in_backward.remove()
+            self._update_in_backward = None
 
     def training_step(self, chunk: Chunk, batch_idx: int) -> None:
         noises = self.draw_noise(chunk.first_step, chunk.images)
