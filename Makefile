@@ -62,9 +62,9 @@ bench-growth: setup ## step time and memory against batch size, K, d, images and
 	$(BIN)/python benchmarks/growth.py $(if $(QUICK),--quick)
 	$(if $(QUICK),,$(BIN)/python benchmarks/document.py)
 
-bench-seeds: setup ## seeds trained at once beside one after the other: ARGS=
-	$(BIN)/python benchmarks/seeds.py $(ARGS)
-	$(BIN)/python benchmarks/document.py
+bench-seeds: setup ## seeds trained at once beside one after the other: QUICK=1 ARGS=
+	$(BIN)/python benchmarks/seeds.py $(if $(QUICK),--quick) $(ARGS)
+	$(if $(QUICK),,$(BIN)/python benchmarks/document.py)
 
 lock: setup ## renews requirements.lock from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --all-extras pyproject.toml -o requirements.lock

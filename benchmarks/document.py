@@ -49,6 +49,7 @@ def machine_words(machine: dict[str, Any]) -> str:
     return (
         f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}, Python {machine['python']}, "
         f"torch {machine['torch']}, lightning {machine['lightning']}"
+        + (f", commit {machine['commit'][:12]}" if machine.get("commit") else "")
     )
 
 

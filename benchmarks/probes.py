@@ -19,8 +19,9 @@ from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
-from turns import cores, ratios, spread
+from turns import ratios, spread
 
+from softvq.config import cores
 from softvq.probes.classification import SoftmaxClassifier, glorot_uniform, permutations
 from softvq.probes.clustering import KMeansProbe
 

@@ -23,7 +23,6 @@ from turns import (
     HERE,
     Turn,
     contenders,
-    cores,
     machine,
     ratios,
     single_thread,
@@ -34,6 +33,8 @@ from turns import (
     write_results,
 )
 from watch import OUT
+
+from softvq.config import cores
 
 TRAIN = HERE.parent / "train.py"
 IMPORTS = "import os, torch, lightning; os._exit(0)"  # as FirstStep ends: without Python's tidying up
@@ -62,7 +63,7 @@ FULL = Sizes(
     kmeans_starts=100,
     classifier_steps=500,
     sweep_repeats=5,
-    sweep_steps=1500,
+    sweep_steps=2000,
     parallel_runs=(1, 2, 4),
 )
 QUICK = Sizes(

@@ -19,11 +19,11 @@ import lightning as L
 import torch
 from contenders import write_images
 from omegaconf import DictConfig
-from turns import HERE, cores, machine, ratios, spread, write_results
+from turns import HERE, machine, ratios, spread, write_results
 
 from softvq.autoencoder import Autoencoder
 from softvq.cell import build_data, build_model
-from softvq.config import CONF_DIR, compose
+from softvq.config import CONF_DIR, compose, cores
 from softvq.data.module import ReplicaData
 from softvq.memory import keep_freed_memory
 from softvq.replicas import Replicas
@@ -152,15 +152,18 @@ def main() -> None:
     parser.add_argument("--warm", type=int, default=100, help="steps at the start that do not count")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=cores(), help="of torch")
-    parser.add_argument("--out", type=Path, default=HERE / "results", help="folder of the JSON file: %(default)s")
+    parser.add_argument("--quick", action="store_true", help="few and short trainings, into a folder of their own")
+    parser.add_argument("--out", type=Path, help="folder of the JSON file; default: benchmarks/results")
     parser.add_argument("overrides", nargs="*", help="further settings, as train.py takes them")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     warnings.simplefilter("ignore")
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    if args.quick:
+        args.seeds, args.steps, args.warm, args.repeats = [1, 2], 12, 4, 2
     sizes = (args.seeds, args.bottleneck, args.steps, args.warm, args.repeats, args.overrides)
     results = {"machine": machine(), **measure(args.device, *sizes)}
-    write_results(f"seeds-{args.device}", results, args.out)
+    write_results(f"seeds-{args.device}", results, args.out or HERE / ("results-quick" if args.quick else "results"))
     print(json.dumps(results, indent=2))
 
 

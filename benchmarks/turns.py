@@ -16,6 +16,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from softvq.config import commit, cores
+
 HERE = Path(__file__).parent
 WARM_UP_STEPS = 30
 START_S = 300
@@ -182,13 +184,8 @@ def single_thread() -> dict[str, str]:
     return dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def machine() -> dict[str, Any]:
-    """What the numbers were measured on; no name of the machine."""
+    """What the numbers were measured on, and of which commit; no name of the machine."""
     import platform
     from importlib.metadata import version
 
@@ -204,6 +201,7 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": version("torch"),
         "lightning": version("lightning"),
+        "commit": commit(),
         "load_before": os.getloadavg()[0],
     }
 

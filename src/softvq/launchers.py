@@ -24,9 +24,12 @@ Y = TypeVar("Y")
 
 
 class Call(Protocol):
-    """Calls a function of each of some arguments and returns its values in their order."""
+    """Calls a function of each of some arguments and returns its values in their order.
 
-    def __call__(self, function: Callable[[X], Y], arguments: Sequence[X]) -> list[Y]: ...
+    `jobs` is how many jobs are to follow, which may want as many processes.
+    """
+
+    def __call__(self, function: Callable[[X], Y], arguments: Sequence[X], jobs: int) -> list[Y]: ...
 
 
 def kind(launcher: DictConfig | None) -> str:
@@ -80,7 +83,7 @@ def jobs_at_a_time(launcher: DictConfig) -> int:
     return 1
 
 
-def call_here(function: Callable[[X], Y], arguments: Sequence[X]) -> list[Y]:
+def call_here(function: Callable[[X], Y], arguments: Sequence[X], jobs: int) -> list[Y]:
     """Calls in this process, one after the other."""
     return [function(argument) for argument in arguments]
 
@@ -91,18 +94,18 @@ def call_in_workers(launcher: DictConfig) -> Call:
     A worker takes some seconds to load torch and Lightning. This way it does so while the sweep is planned, and the
     sweep's own process loads neither.
     """
-    jobs = jobs_at_a_time(launcher)
-    if kind(launcher) != "joblib" or jobs == 1:
+    at_a_time = jobs_at_a_time(launcher)
+    if kind(launcher) != "joblib" or at_a_time == 1:
         return call_here
 
-    def call(function: Callable[[X], Y], arguments: Sequence[X]) -> list[Y]:
+    def call(function: Callable[[X], Y], arguments: Sequence[X], jobs: int) -> list[Y]:
         from hydra_plugins.hydra_joblib_launcher._core import process_joblib_cfg
         from joblib import Parallel, delayed
 
         settings: dict[str, Any] = OmegaConf.to_container(launcher, resolve=True)  # type: ignore[assignment]
         settings.pop("_target_")
         process_joblib_cfg(settings)  # its numbers are words
-        idle = max(0, jobs - len(arguments))
+        idle = max(0, min(at_a_time, jobs) - len(arguments))
         # With the launcher's own settings joblib gives it the same workers afterwards.
         values = Parallel(**settings | {"backend": "loky"})(
             [

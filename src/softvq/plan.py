@@ -12,7 +12,7 @@ from statistics import median
 from typing import Any
 
 from hydra.errors import InstantiationException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 
 from softvq.config import built_network
@@ -107,7 +107,7 @@ def _check_models(pending: list[PlannedCell], call: Call) -> None:
     groups: dict[tuple[str, ...], list[PlannedCell]] = {}
     for planned in pending:
         groups.setdefault(tuple(o for o in planned.overrides if not o.startswith("seed=")), []).append(planned)
-    checked = call(_check, [cell_of(group[0]) for group in groups.values()])
+    checked = call(_check, [cell_of(group[0]) for group in groups.values()], len(jobs_of(pending)))
     for group, (fault, parameters) in zip(groups.values(), checked, strict=True):
         for planned in group:
             if fault:
@@ -169,12 +169,13 @@ def _estimate(pending: list[PlannedCell], call: Call) -> None:
     """
     past = _past_speeds({cell_of(planned).folder.path for planned in pending})
     jobs = [job for job in jobs_of(pending) if cell_of(job[0]).config.trainer.max_steps]
-    unknown = {
-        kind: cell
-        for job in jobs
-        if (kind := _kind(cell := cell_of(job[0]))) and not {(*kind, len(job)), (*kind, 1)} & past.keys()
-    }
-    measured = dict(zip(unknown, call(_measure, list(unknown.values())), strict=True)) if unknown else {}
+    unknown: dict[tuple[Any, ...], Cell] = {}
+    for job in jobs:
+        cell = cell_of(job[0])
+        kind = _kind(cell)
+        if not {(*kind, len(job)), (*kind, 1)} & past.keys():
+            unknown[kind] = cell
+    measured = dict(zip(unknown, call(_measure, list(unknown.values()), len(jobs)), strict=True)) if unknown else {}
     for job in jobs:
         cell = cell_of(job[0])
         kind = _kind(cell)
@@ -189,7 +190,7 @@ def _estimate(pending: list[PlannedCell], call: Call) -> None:
 def _kind(cell: Cell) -> tuple[Any, ...]:
     config = cell.config
     network = built_network(config, cell.choices["network"])
-    return (network, config.data.name, config.data.batch_size, config.trainer.threads)
+    return (network, config.data.name, *_decisive(config))
 
 
 def _past_speeds(folders: set[Path]) -> dict[tuple[Any, ...], float]:
@@ -199,20 +200,21 @@ def _past_speeds(folders: set[Path]) -> dict[tuple[Any, ...], float]:
         for file in data_folder.glob("*/*/metrics.json"):
             try:
                 metrics = json.loads(file.read_text())
-                config = _recorded(RunFolder(file.parent))
+                config: Any = OmegaConf.load(RunFolder(file.parent).config)
                 speed = metrics["time"]["steps_per_s"]
                 provenance = metrics["provenance"]
-                kind = (provenance["network"], metrics["data"], *config, provenance.get("seeds_at_once", 1))
-            except (ValueError, KeyError, TypeError):
+                kind = (provenance["network"], metrics["data"], *_decisive(config), provenance.get("seeds_at_once", 1))
+            except (ValueError, KeyError, TypeError, AttributeError, OSError):
                 continue  # a foreign file is no basis for an estimate
             if speed:
                 speeds.setdefault(kind, []).append(speed)
     return {kind: median(values) for kind, values in speeds.items()}
 
 
-def _recorded(folder: RunFolder) -> tuple[Any, Any]:
-    config: Any = OmegaConf.load(folder.config)
-    return config.data.batch_size, config.trainer.threads
+def _decisive(config: DictConfig) -> tuple[Any, ...]:
+    """What else decides how fast a network trains on some data."""
+    trainer = config.trainer
+    return (config.data.batch_size, trainer.threads, trainer.accelerator, trainer.precision)
 
 
 def _measure(cell: Cell) -> float:
@@ -257,7 +259,9 @@ def plan_table(plan: Plan) -> Table:
 def summary_lines(plan: Plan, jobs: int) -> list[str]:
     """What the plan comes to, in a few lines."""
     pending = plan.having(*PENDING)
-    seconds = sum(planned.remaining_s or 0 for planned in pending)
+    to_run = jobs_of(pending)
+    seconds = [sum(planned.remaining_s or 0 for planned in job) for job in to_run]
+    at_once = min(jobs, len(to_run))
     disk = sum(planned.disk_bytes for planned in pending)
     lines = [
         f"{len(plan.cells)} cells: {len(plan.having('finished'))} finished, {len(pending)} to run "
@@ -265,10 +269,11 @@ def summary_lines(plan: Plan, jobs: int) -> list[str]:
         f"{len(plan.having('duplicate'))} duplicates, {len(plan.having('invalid'))} invalid"
     ]
     if pending:
-        shared = f" with {jobs} at a time" if jobs > 1 else ""
-        grouped = sum(len(job) > 1 for job in jobs_of(pending))
+        shared = f" with {at_once} at a time" if at_once > 1 else ""
+        grouped = sum(len(job) > 1 for job in to_run)
         shared += f", {grouped} jobs of several seeds" if grouped else ""
-        lines.append(f"training takes about {duration(seconds / jobs)}{shared}; {disk / 1e9:.2f} GB of disk")
+        longest = max(*seconds, sum(seconds) / at_once)  # the last job ends no sooner than it takes by itself
+        lines.append(f"training takes about {duration(longest)}{shared}; {disk / 1e9:.2f} GB of disk")
     lines += [f"duplicate: {planned.name} is {planned.message}" for planned in plan.having("duplicate")]
     lines += [f"invalid: {planned.name}\n  {planned.message}" for planned in plan.having("invalid")]
     return lines

@@ -2,13 +2,10 @@
 
 import inspect
 import logging
-import subprocess
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -19,7 +16,7 @@ from lightning.pytorch.plugins.environments import LightningEnvironment
 from omegaconf import DictConfig, OmegaConf
 
 from softvq.checkpoint import ResumeCheckpoint, read_checkpoint
-from softvq.config import built_network, config_hash, cores, result_settings
+from softvq.config import built_network, commit, config_hash, cores, result_settings
 from softvq.data.module import ImageData
 from softvq.devices import check_accelerator
 from softvq.launchers import RANK
@@ -190,21 +187,6 @@ def device_name(trainer: L.Trainer) -> str:
     """The accelerator that trained, in its vendor's words; `cpu` without one."""
     device = trainer.strategy.root_device
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-
-def commit() -> str | None:
-    """The checkout's commit, with `-dirty` behind it where tracked files differ; None outside a checkout."""
-    try:
-        return subprocess.run(
-            ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=timedelta(seconds=10).total_seconds(),
-        ).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None
 
 
 def _quiet_libraries() -> None:
