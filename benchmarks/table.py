@@ -26,12 +26,20 @@ class Row:
     def cells(self) -> tuple[str, ...]:
         return (
             self.what,
-            f"{self.wall['median']:.2f}",
+            self._distinct(self.wall["median"]),
             f"{self.wall['min']:.2f} to {self.wall['max']:.2f}",
             f"{self.cpu['median']:.2f}" if self.cpu else "",
             f"at {'most' if self.at_most else 'least'} {self.target:g}",
             "yes" if self.met else "no",
         )
+
+    def _distinct(self, ratio: float) -> str:
+        """With as many digits as tell it from a target that it misses."""
+        for digits in range(2, 6):
+            told = f"{ratio:.{digits}f}"
+            if self.met or float(told) != self.target:
+                break
+        return told
 
 
 STEP_TARGETS = {"bound": 1.15, "usual": 0.4, "pythae": 0.65}

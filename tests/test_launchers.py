@@ -13,6 +13,7 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 from sweeps import ROOT, cells, finished, results, running, starts, sweep, wait_for
 
+from softvq import launchers
 from softvq.config import cores
 from softvq.launchers import jobs_at_a_time, threads_of_job
 
@@ -86,10 +87,13 @@ def test_threads_share_the_cores_out() -> None:
     assert threads_of_job(OmegaConf.create({"cpus_per_task": 4, "partition": None})) == 4
 
 
-@pytest.mark.parametrize("n_jobs", [1, 2, -1])
-def test_jobs_times_threads_fit_the_machine(n_jobs: int) -> None:
+@pytest.mark.parametrize(("n_jobs", "jobs", "threads"), [(1, 1, 7), (2, 2, 3), (3, 3, 2), (-1, 7, 1), (-2, 6, 1)])
+def test_jobs_times_threads_fill_the_machine(
+    n_jobs: int, jobs: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launchers, "cores", lambda: 7)
     launcher: DictConfig = OmegaConf.create({"n_jobs": n_jobs})
-    assert jobs_at_a_time(launcher) * threads_of_job(launcher) <= max(cores(), jobs_at_a_time(launcher))
+    assert (jobs_at_a_time(launcher), threads_of_job(launcher)) == (jobs, threads)
 
 
 @pytest.mark.slow

@@ -143,7 +143,11 @@ def _check(cell: Cell) -> tuple[str, int]:
 
 
 def jobs_of(pending: Sequence[PlannedCell]) -> list[list[PlannedCell]]:
-    """What is launched together: up to `trainer.seeds_per_process` cells that differ in nothing but the seed."""
+    """What is launched together: up to `trainer.seeds_per_process` cells that differ in nothing but the seed.
+
+    Returns:
+        Jobs in the order of their first cells; a cell that is not trained is a job by itself.
+    """
     jobs: list[list[PlannedCell]] = []
     unfilled: dict[str, list[PlannedCell]] = {}
     for planned in pending:

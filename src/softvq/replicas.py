@@ -134,7 +134,10 @@ def _stacked(members: Sequence[Autoencoder]) -> Autoencoder:
 
 
 def checkpoint_of_member(checkpoint: Mapping[str, Any], s: int) -> dict[str, Any]:
-    """The checkpoint that a run of member s alone would have written, cut out of the replicas'."""
+    """The checkpoint that a run of member s alone would have written, cut out of the replicas'.
+
+    Shapes: weights and the optimiser's moments (S, ...) become (...).
+    """
     weights = {name.removeprefix(STACKED): tensor[s].clone() for name, tensor in checkpoint["state_dict"].items()}
     optimizers = [
         {
@@ -150,8 +153,16 @@ def checkpoint_of_member(checkpoint: Mapping[str, Any], s: int) -> dict[str, Any
 
 
 def checkpoint_of_replicas(members: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The replicas' checkpoint, put together from their members' of the same step."""
+    """The replicas' checkpoint, put together from their members' of the same step.
+
+    Shapes: weights and the optimiser's moments, (...) in each of S members, become (S, ...).
+
+    Raises:
+        ValueError: if the members are not at the same step.
+    """
     first = members[0]
+    if len(steps := {member["global_step"] for member in members}) > 1:
+        raise ValueError(f"members that train at once must be at the same step, got {sorted(steps)}")
     weights = {
         f"{STACKED}{name}": torch.stack([m["state_dict"][name] for m in members]) for name in first["state_dict"]
     }

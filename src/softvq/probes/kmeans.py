@@ -20,10 +20,12 @@ CHUNK = 120_000  # numbers of the codes handled by one call: they stay in the co
 def kmeans(
     blocks: np.ndarray, N: int, K: int, rngs: Sequence[np.random.Generator], max_iter: int, tol: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Clusters of each code (S, N) and inertia (S,) in float64, of one start for each generator.
+    """One start of K-means for each generator.
 
-    `blocks` are the N codes from `in_blocks`. `tol` is relative to the mean variance of the d coordinates, and bounds
-    the squared shift of all centres together.
+    Shapes: blocks (blocks, rows, d + 1), the N codes from `in_blocks`, float32 or float64. Returns each code's cluster
+    (S, N), int32, and the inertia (S,), float64.
+    Units: tol is relative to the mean variance of the d coordinates, and bounds the squared shift of all centres
+    together; inertia is in squared latent units.
     """
     X = blocks.reshape(-1, blocks.shape[-1])[:N, :-1]
     centres = lloyd(blocks, N, plus_plus(X, K, rngs), max_iter, tol * float(X.var(axis=0).mean()))
@@ -31,10 +33,12 @@ def kmeans(
 
 
 def in_blocks(features: np.ndarray, K: int) -> np.ndarray:
-    """The codes (N, d), centred for the sake of float32, as (blocks, rows, d + 1) of a size that BLAS is fast at.
+    """The codes, centred for the sake of float32, in blocks of a size that BLAS is fast at.
 
     The last column is 1: with it the products also add -|c|^2 / 2 to a score and count a cluster's codes. The last
     block is filled up with rows of zeros, which add nothing.
+
+    Shapes: features (N, d). Returns (blocks, rows, d + 1) of the same type.
     """
     N, d = features.shape
     rows = small_transposed(d + 1, K)
@@ -46,7 +50,10 @@ def in_blocks(features: np.ndarray, K: int) -> np.ndarray:
 
 
 def plus_plus(X: np.ndarray, K: int, rngs: Sequence[np.random.Generator]) -> np.ndarray:
-    """First centres (S, K, d): codes drawn in proportion to their squared distance to the centres so far."""
+    """First centres: codes drawn in proportion to their squared distance to the centres so far.
+
+    Shapes: X (N, d). Returns (S, K, d), a start for each generator.
+    """
     S, N, candidates = len(rngs), len(X), 2 + int(np.log(K))
     norms = np.einsum("nd,nd->n", X, X)
     every = np.arange(S)
@@ -75,7 +82,11 @@ def plus_plus(X: np.ndarray, K: int, rngs: Sequence[np.random.Generator]) -> np.
 
 
 def lloyd(blocks: np.ndarray, N: int, centres: np.ndarray, max_iter: int, tol: float) -> np.ndarray:
-    """The centres (S, K, d) after Lloyd's iterations; a start leaves when its centres move by no more than `tol`."""
+    """The centres after Lloyd's iterations; a start leaves when its centres move by no more than `tol`.
+
+    Shapes: blocks (blocks, rows, d + 1) from `in_blocks`; centres (S, K, d). Returns (S, K, d).
+    Units: tol is the squared shift of all centres of a start together, in squared latent units.
+    """
     X = blocks.reshape(-1, blocks.shape[-1])[:N, :-1]
     final = centres.copy()
     running = np.arange(len(centres))
@@ -92,7 +103,10 @@ def lloyd(blocks: np.ndarray, N: int, centres: np.ndarray, max_iter: int, tol: f
 
 
 def assign(X: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The nearest centre of each code (S, N), and the sum of their squared distances (S,), from the differences."""
+    """The nearest centre of each code, and the sum of their squared distances, from the differences.
+
+    Shapes: X (N, d); centres (S, K, d). Returns (S, N), int32, and (S,), float64, in squared latent units.
+    """
     clusters, inertia = np.empty((len(centres), len(X)), np.int32), np.zeros(len(centres))
     rows = max(1, CHUNK // X.shape[1])
     for s, own in enumerate(centres):
@@ -126,14 +140,18 @@ def _cluster_sums(blocks: np.ndarray, centres: np.ndarray) -> np.ndarray:
 
 
 def _fill_empty(X: np.ndarray, centres: np.ndarray, sums: np.ndarray) -> None:
-    """Gives each empty cluster the code that lies farthest from its own centre, as scikit-learn does; in place."""
+    """Gives each empty cluster the code farthest from its own centre, of those whose cluster keeps another; in place.
+
+    scikit-learn takes the farthest, whether or not its cluster is empty then.
+    """
     for s in np.flatnonzero((sums[:, :, -1] == 0).any(axis=1)):
-        empty = np.flatnonzero(sums[s, :, -1] == 0)
         clusters = assign(X, centres[s : s + 1])[0][0]
         distance = np.square(X - centres[s, clusters]).sum(axis=1)
-        for cluster, far in zip(empty, np.argsort(-distance, kind="stable"), strict=False):
-            if distance[far] > 0 and sums[s, clusters[far], -1] > 1:
-                sums[s, clusters[far]] -= np.append(X[far], 1)
-                sums[s, cluster] = np.append(X[far], 1)
-            else:  # fewer distinct codes than clusters: the centre stays where it is
+        farthest = iter(np.argsort(-distance, kind="stable")[: np.count_nonzero(distance)])
+        for cluster in np.flatnonzero(sums[s, :, -1] == 0):
+            code = next((code for code in farthest if sums[s, clusters[code], -1] > 1), None)
+            if code is None:  # fewer distinct codes than clusters: the centre stays where it is
                 sums[s, cluster] = np.append(centres[s, cluster], 1)
+            else:
+                sums[s, clusters[code]] -= np.append(X[code], 1)
+                sums[s, cluster] = np.append(X[code], 1)
