@@ -6,21 +6,20 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import wandb
-from hydra import compose, initialize_config_dir
+from cells import make_cell
 from omegaconf import OmegaConf
 from test_tracking import KEY, SMALL, run, run_interrupted
 from wandb_files import records, values
 from wandb_server import Server
 
-from softvq.config import CONF_DIR
 from softvq.dashboard import PANELS, grouping, main, offline_runs, publish, specification, upload_hint
-from softvq.experiment import Cell, read_cell
+from softvq.experiment import Cell
 from softvq.sweep import run as run_sweep
 
 TRACKED = ("logger=wandb", "experiment_name=trial")
@@ -91,16 +90,11 @@ def test_uploaded_unfinished_and_replaced_runs_are_not_to_upload(tmp_path: Path)
 
 
 def test_a_sweep_ends_with_the_command(logs: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    def read(overrides: Any) -> Cell:
-        with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-            composed = compose("train", list(overrides), return_hydra_config=True)
-        config = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
-        return read_cell(config, composed.hydra, cell_folder(logs, 0), None)
+    def read(overrides: Sequence[str]) -> Cell:
+        return make_cell(cell_folder(logs, 0), *overrides)
 
     launcher = OmegaConf.create({"hydra": {"launcher": {"_target_": "hydra._internal.core_plugins.basic_launcher"}}})
-    (outcome,) = run_sweep(
-        [[*SMALL, *TRACKED, f"hydra.run.dir={cell_folder(logs, 0)}"]], read, lambda _: [], launcher, plan_only=False
-    )
+    (outcome,) = run_sweep([[*SMALL, *TRACKED]], read, lambda _: [], launcher, plan_only=False)
     assert outcome.status == "skipped"
     assert upload_hint(offline_runs(cell_folder(logs, 0))) in capsys.readouterr().out
 
