@@ -18,6 +18,7 @@ from test_tracking import KEY, SMALL, run, run_interrupted
 from wandb_files import records, values
 from wandb_server import Server
 
+from softvq.config import CONF_DIR
 from softvq.dashboard import PANELS, grouping, main, offline_runs, publish, specification, upload_hint
 from softvq.experiment import Cell
 from softvq.sweep import run as run_sweep
