@@ -1,10 +1,12 @@
 """What a job of a sweep must know of the launcher that started it: its share of the cores, and when to stop."""
 
+import gc
 import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
 from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -110,7 +112,7 @@ def call_in_workers(launcher: DictConfig) -> Call:
         values = Parallel(**settings | {"backend": "loky"})(
             [
                 *(delayed(_call_in_worker)(launcher, function, argument) for argument in arguments),
-                *[delayed(_call_in_worker)(launcher, _load, None)] * idle,
+                *[delayed(_call_in_worker)(launcher, _nothing, None)] * idle,
             ]
         )
         return values[: len(arguments)]
@@ -120,11 +122,21 @@ def call_in_workers(launcher: DictConfig) -> Call:
 
 def _call_in_worker(launcher: DictConfig, function: Callable[[X], Y], argument: X) -> Y:
     belong_to_sweep(launcher)
+    _load()
     return function(argument)
 
 
-def _load(_: None) -> None:
+@cache
+def _load() -> None:
+    """Loads what a cell needs, once a process."""
     import softvq.cell  # noqa: F401
+
+    # joblib has garbage collected between two cells, which takes a third of a second if it looks at all of this.
+    gc.freeze()
+
+
+def _nothing(_: None) -> None:
+    """What a worker is asked for that need only load."""
 
 
 def announce_sweep() -> None:
