@@ -42,7 +42,7 @@ lint: setup ## style and types
 
 reproduce: setup ## an experiment of the paper and its report: EXPERIMENT= SEEDS= LAUNCHER= FIDELITY= LOGS= DRY=1 ARGS=
 ifdef DRY
-	$(BIN)/python -m softvq.plan $(SWEEP)
+	$(BIN)/python -m softvq.sweep.plan $(SWEEP)
 else
 	$(BIN)/python train.py -m $(SWEEP)
 	$(BIN)/python -m softvq.report $(LOGS) --out $(REPORT)
@@ -52,7 +52,7 @@ report: setup ## tables and report.html from the run folders below LOGS, into RE
 	$(BIN)/python -m softvq.report $(LOGS) --out $(REPORT)
 
 dashboard: setup ## the W&B workspace and report of a sweep: EXPERIMENT= LOGS= ARGS=
-	$(BIN)/python -m softvq.dashboard --experiment $(EXPERIMENT) --logs $(LOGS) $(ARGS)
+	$(BIN)/python -m softvq.sweep.dashboard --experiment $(EXPERIMENT) --logs $(LOGS) $(ARGS)
 
 bench: setup ## speed and memory beside bounds and others, in ratios, into docs/performance.md: QUICK=1
 	$(BIN)/python benchmarks/run.py $(if $(QUICK),--quick)

@@ -3,17 +3,17 @@
 import hydra
 from omegaconf import DictConfig
 
-from softvq import cli
+from softvq import command
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="evaluate")
 def main(config: DictConfig) -> None:
     """Evaluates one run."""
-    from softvq.evaluation import evaluate_run
+    from softvq.run.evaluate import evaluate_run
 
-    with cli.plain_errors():
+    with command.plain_errors():
         evaluate_run(config)
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    command.run(main)

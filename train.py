@@ -3,17 +3,17 @@
 import hydra
 from omegaconf import DictConfig
 
-from softvq import cli
-from softvq.runs import Outcome
+from softvq import command
+from softvq.run.cell import Outcome
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
 def main(config: DictConfig) -> Outcome | list[Outcome]:
     """Runs the composed cell, or a sweep's job of several."""
-    from softvq.experiment import run_cell
+    from softvq.run.cell import run_cell
 
     return run_cell(config)
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    command.run(main)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from turns import Turns
 
-from softvq.checkpoint import ResumeCheckpoint
+from softvq.training.checkpoint import ResumeCheckpoint
 
 IMAGE_SHAPES = {"mlp": (28, 28, 1), "conv": (32, 32, 3)}
 BATCH_SIZE = 32
@@ -60,8 +60,8 @@ def read(network: str, data: Path, *overrides: str) -> Any:
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import open_dict
 
-    from softvq.config import CONF_DIR
-    from softvq.experiment import read_cell
+    from softvq.config.compose import CONF_DIR
+    from softvq.run.cell import read_cell
 
     chosen = [
         "data=arrays",
@@ -85,7 +85,7 @@ def read(network: str, data: Path, *overrides: str) -> Any:
 
 def ours(turns: Turns, network: str, data: Path, *overrides: str) -> None:
     """Our cell as users run it: Lightning, the training curve, checkpoints by the clock."""
-    import softvq.cell
+    import softvq.run.build
 
     cell = read(network, data, *overrides)
     trainer_class = L.Trainer
@@ -94,12 +94,12 @@ def ours(turns: Turns, network: str, data: Path, *overrides: str) -> None:
         return trainer_class(*args, callbacks=[HoldAfterChunk(turns), *callbacks], **kwargs)
 
     L.Trainer = trainer  # type: ignore[assignment, misc]
-    softvq.cell.run(cell.config, cell.folder, cell.choices)
+    softvq.run.build.run(cell.config, cell.folder, cell.choices)
 
 
 def our_model(network: str, data: Path) -> tuple[Any, Tensor]:
     """A cell's autoencoder, and a batch of images for it."""
-    from softvq.cell import build_model
+    from softvq.run.build import build_model
 
     cell = read(network, data)
     shape = IMAGE_SHAPES[network]
@@ -146,7 +146,7 @@ def products_of(layer: Layer, x: Tensor, y: Tensor, first: bool) -> tuple[Callab
 
 def bound(turns: Turns, network: str, data: Path) -> None:
     """The layers' bare products, forward and backward, and fused Adam on the same parameters."""
-    from softvq.memory import keep_freed_memory
+    from softvq.training.malloc import keep_freed_memory
 
     keep_freed_memory()
     model, images = our_model(network, data)

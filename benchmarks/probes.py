@@ -21,7 +21,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 from turns import ratios, spread
 
-from softvq.config import cores
+from softvq.machine import cores
 from softvq.probes.classification import SoftmaxClassifier, glorot_uniform, permutations
 from softvq.probes.clustering import KMeansProbe
 

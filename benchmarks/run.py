@@ -34,7 +34,7 @@ from turns import (
 )
 from watch import OUT
 
-from softvq.config import cores
+from softvq.machine import cores
 
 TRAIN = HERE.parent / "train.py"
 IMPORTS = "import os, torch, lightning; os._exit(0)"  # as FirstStep ends: without Python's tidying up

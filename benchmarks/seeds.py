@@ -21,14 +21,15 @@ from contenders import write_images
 from omegaconf import DictConfig
 from turns import HERE, machine, ratios, spread, write_results
 
-from softvq.autoencoder import Autoencoder
-from softvq.cell import build_data, build_model
-from softvq.config import CONF_DIR, compose, cores
+from softvq.config.compose import CONF_DIR, compose
 from softvq.data.module import ReplicaData
-from softvq.memory import keep_freed_memory
-from softvq.replicas import Replicas
-from softvq.steps import capture_cuda_graph
-from softvq.training import ChunkTraining
+from softvq.machine import cores
+from softvq.run.build import build_data, build_model
+from softvq.training.autoencoder import Autoencoder
+from softvq.training.cuda_graph import capture_cuda_graph
+from softvq.training.malloc import keep_freed_memory
+from softvq.training.module import ChunkTraining
+from softvq.training.replicas import Replicas
 
 IMAGES = 10_000
 

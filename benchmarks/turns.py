@@ -16,7 +16,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from softvq.config import commit, cores
+from softvq.machine import cores
+from softvq.run.provenance import commit
 
 HERE = Path(__file__).parent
 WARM_UP_STEPS = 30

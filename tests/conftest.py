@@ -9,7 +9,7 @@ import pytest
 import torch
 from omegaconf import DictConfig
 
-from softvq.config import compose
+from softvq.config.compose import compose
 
 CONF = Path(__file__).parents[1] / "conf"
 

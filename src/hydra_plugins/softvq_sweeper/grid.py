@@ -29,14 +29,15 @@ class GridSweeper(BasicSweeper):
         self.composed: dict[tuple[str, ...], DictConfig] = {}  # of cells that differ in their seed alone, the first
 
     def sweep(self, arguments: list[str]) -> Any:
-        from softvq import cli, sweep
-        from softvq.launchers import check_launcher
+        from softvq import command
+        from softvq.config.launcher import check_launcher
+        from softvq.sweep import sweep
 
         assert self.config is not None
         assert self.hydra_context is not None
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         overrides = parser.parse_overrides([*self._parse_config(), *arguments])
-        with cli.plain_errors():
+        with command.plain_errors():
             sweep.refuse_dropped_settings(overrides)
             check_launcher(self.config.hydra.launcher)
         cells = self.split_arguments(overrides, None)[0]
@@ -46,7 +47,7 @@ class GridSweeper(BasicSweeper):
         return outcomes
 
     def _read(self, overrides: Sequence[str]) -> Any:
-        from softvq.experiment import read_cell
+        from softvq.run.cell import read_cell
 
         composed = self._compose(overrides)
         state = HydraConfig.instance().cfg

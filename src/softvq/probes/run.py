@@ -9,16 +9,16 @@ from typing import Any
 import lightning as L
 import numpy as np
 
-from softvq import figures
-from softvq.autoencoder import Autoencoder
 from softvq.checks import at_least
 from softvq.data.arrays import ImageArrays
 from softvq.data.module import ImageData
-from softvq.encode import Encoded, check_tap, encode
+from softvq.probes import figures
 from softvq.probes.classification import Classification
 from softvq.probes.clustering import Clustering
+from softvq.probes.encode import Encoded, check_tap, encode
 from softvq.probes.progress import Progress
 from softvq.probes.protocol import diagnostics, probe
+from softvq.training.autoencoder import Autoencoder
 
 
 class Probes:

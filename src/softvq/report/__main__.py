@@ -5,15 +5,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from softvq.config import CONF_DIR
-from softvq.report.collect import collect
-from softvq.report.content import build
-from softvq.report.defaults import Defaults
-from softvq.report.figure_4 import panels
-from softvq.report.latex import latex
-from softvq.report.markdown import markdown
-from softvq.report.page import page
-from softvq.runs import write_json, write_text
+from softvq.config.compose import CONF_DIR
+from softvq.report.read.collect import collect
+from softvq.report.read.defaults import Defaults
+from softvq.report.write.content import build
+from softvq.report.write.figure_4 import panels
+from softvq.report.write.latex import latex
+from softvq.report.write.markdown import markdown
+from softvq.report.write.page import page
+from softvq.run_folder import write_json, write_text
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

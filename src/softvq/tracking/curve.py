@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from softvq.runs import DamagedFileError, RunFolder, write_text
+from softvq.run_folder import DamagedFileError, RunFolder, write_text
 from softvq.tracking.tracker import Tracker
 
 Row = dict[str, float]

@@ -8,7 +8,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import OmegaConf
 from PIL import Image
 
-from softvq.runs import RunFolder
+from softvq.run_folder import RunFolder
 from softvq.tracking.tracker import Tracker, figures, results
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning.pytorch.loggers.logger import Logger
 
-from softvq.runs import RunFolder
+from softvq.run_folder import RunFolder
 
 
 class Tracker(Logger):

@@ -13,9 +13,9 @@ from typing import Any
 import wandb
 from omegaconf import OmegaConf
 
-from softvq.config import config_hash
+from softvq.config.identity import config_hash
 from softvq.console import screen
-from softvq.runs import RunFolder
+from softvq.run_folder import RunFolder
 from softvq.tracking.curve import read_curve
 from softvq.tracking.tracker import Tracker, figures, results
 

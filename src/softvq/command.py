@@ -1,0 +1,92 @@
+"""Calls a Hydra program's main function so that a person reads messages, not tracebacks."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from traceback import walk_tb
+from typing import Any
+
+from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from softvq.config.errors import _culprit, explain, faults
+from softvq.console import screen
+from softvq.run_folder import unusable
+
+FULL_ERROR = "HYDRA_FULL_ERROR"
+SHOW_ALL = os.environ.get(FULL_ERROR) == "1"
+INTERRUPTED = 130  # as shells have it: 128 + SIGINT
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """What a setting or a file lacks is said in the words of the error alone, and ends the program with status 1."""
+    try:
+        yield
+    except (ValueError, FileNotFoundError) as error:
+        if SHOW_ALL:
+            raise
+        screen.print_error(str(error))
+        raise SystemExit(1) from None
+
+
+def run(main: Callable[[], Any]) -> None:
+    """Calls a Hydra program's main function; what a person mistyped becomes messages instead of a traceback.
+
+    HYDRA_FULL_ERROR=1 brings the traceback back. Ctrl-C ends with status 130.
+    """
+    before = os.environ.get(FULL_ERROR, "0")
+    os.environ[FULL_ERROR] = "1"  # Hydra hands its exceptions on
+    try:
+        main()
+    except (HydraException, OmegaConfBaseException) as error:
+        if SHOW_ALL:
+            raise
+        _print_faults(error)
+        sys.exit(1)
+    except OSError as error:
+        if SHOW_ALL or not _from_hydra(error):
+            raise
+        screen.print_error(unusable(error))
+        sys.exit(1)
+    except KeyboardInterrupt:
+        _interrupted()
+    except SystemExit as stop:
+        if isinstance(stop.__context__, KeyboardInterrupt):  # what Lightning makes of it
+            _interrupted()
+        raise
+    finally:
+        os.environ[FULL_ERROR] = before
+        screen.close_bars()
+
+
+def _from_hydra(error: OSError) -> bool:
+    """Whether Hydra itself met a file error: all that it writes is the folder of a run."""
+    assert error.__traceback__ is not None
+    below = walk_tb(error.__traceback__.tb_next)  # of `run`, which is of this package
+    return bool(error.filename) and not any(frame.f_globals["__name__"].startswith("softvq.") for frame, _ in below)
+
+
+def _print_faults(error: Exception) -> None:
+    arguments = get_args_parser().parse_args()
+    single = [override for override in arguments.overrides if not (arguments.multirun and _is_sweep(override))]
+    lines = faults(single, Path(sys.argv[0]).stem) or [explain(error, _culprit(error, arguments.overrides), {})]
+    for line in lines:
+        screen.print_error(line)
+
+
+def _is_sweep(override: str) -> bool:
+    try:
+        return OverridesParser.create().parse_override(override).is_sweep_override()
+    except HydraException:
+        return False
+
+
+def _interrupted() -> None:
+    screen.close_bars()
+    screen.print_error("interrupted; the same command goes on from the last checkpoint")
+    sys.exit(INTERRUPTED)

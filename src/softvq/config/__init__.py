@@ -1,0 +1,1 @@
+"""Configurations without torch: composing them, what of them decides a result, and what is wrong with them."""

@@ -1,0 +1,139 @@
+"""What a person reads instead of Hydra's own errors: the key, the value, and the way out."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from softvq.config.compose import CONF_DIR, compose, leaf_keys, nearest
+
+FOUND_LATER = {"network.d"}  # once the headers of one's own data are read
+NOT_CHOICES = {"base"}  # what the files of a group share
+
+
+def options(group: str) -> list[str]:
+    """The choices of a group, by the names of its files."""
+    return sorted(path.stem for path in (CONF_DIR / group).glob("*.yaml") if path.stem not in NOT_CHOICES)
+
+
+OmegaConf.register_new_resolver("options", lambda group: ", ".join(options(group)), replace=True)  # for --help
+
+
+def groups() -> list[str]:
+    """The groups whose choices are made by name."""
+    return sorted(path.name for path in CONF_DIR.iterdir() if path.is_dir() and path.name not in ("hydra", "preset"))
+
+
+def faults(overrides: Sequence[str], config_name: str = "train") -> list[str]:
+    """Everything that is wrong with the overrides of one cell, a message each; empty if they compose.
+
+    Args:
+        overrides: of a single run, as typed.
+        config_name: of the program's configuration.
+    """
+    found: list[tuple[Exception, str | None]] = []
+    rest = list(overrides)
+    config: DictConfig | None = None
+    while config is None:
+        try:
+            config = compose(CONF_DIR, config_name, rest)
+        except (HydraException, OmegaConfBaseException, ValueError) as error:
+            culprit = _culprit(error, rest)
+            found.append((error, culprit))
+            if culprit is None:
+                return [explain(*fault, {}) for fault in found]
+            rest.remove(culprit)
+    known: dict[str, Any] = OmegaConf.to_container(config)  # type: ignore[assignment]
+    return [explain(*fault, known) for fault in found] + missing_values(config)
+
+
+def missing_values(config: DictConfig) -> list[str]:
+    """A message for each value that only the command line can give and did not."""
+    return [
+        f"{key} has no value; add {key}=..."
+        for key in _missing(OmegaConf.to_container(config))
+        if key not in FOUND_LATER
+    ]
+
+
+def _missing(node: Any, key: str = "") -> list[str]:
+    if isinstance(node, Mapping):
+        return [found for name in node for found in _missing(node[name], f"{key}.{name}" if key else str(name))]
+    return [key] if node == MISSING else []
+
+
+def _culprit(error: Exception, overrides: Sequence[str]) -> str | None:
+    """The override that an exception is about, as typed."""
+    message = str(error)
+    if isinstance(error, OverrideParseException):
+        return error.override if error.override in overrides else None
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, option = error.missing_cfg_file.rpartition("/")
+        return next((o for o in overrides if _key(o) == group and o.endswith(f"={option}")), None)
+    if isinstance(error, OmegaConfBaseException):
+        key = error.full_key
+    else:
+        named = re.search(
+            r"Could not (?:override|delete from config\.) '([^']+)'|argument '([^=]+)=|Multiple values for ([\w/]+)",
+            message,
+        )
+        key = next((name for name in named.groups() if name), None) if named else None
+    return next((o for o in overrides if _key(o) == key), None)
+
+
+def _key(override: str) -> str:
+    return override.split("=", 1)[0].lstrip("+~").split("@", 1)[0]
+
+
+def explain(error: Exception, override: str | None, config: Mapping[str, Any]) -> str:
+    """One message for what composing a configuration raised.
+
+    Args:
+        error: what was raised.
+        override: what it is about, as typed; None if that is not known.
+        config: what the other overrides compose, for the names that would have been right.
+    """
+    first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if override is None:
+        return first_line
+    key, value = _key(override), override.partition("=")[2]
+    if isinstance(error, OverrideParseException):
+        return (
+            f"{override!r} cannot be read ({first_line}); write KEY=VALUE, a list as KEY=[1,2], "
+            "and quote twice what holds other signs: 'KEY=\"a=b\"'"
+        )
+    if isinstance(error, MissingConfigException):
+        choices = options(key) or list(error.options or [])
+        return f"{override}: {key} has no choice {value}; {_instead(value, choices)}"
+    if isinstance(error, OmegaConfBaseException):
+        return f"{override}: {first_line}"
+    if "Ambiguous value" in first_line:
+        return f"{override} names several values; add -m to run each of them, or write a list as {key}=[{value}]"
+    if "Multiple values" in first_line:
+        return f"{override}: {key} is chosen already; write {override.lstrip('+')}"
+    return f"{override}: there is no {_unknown(key, config)}"
+
+
+def _instead(word: str, words: Sequence[str]) -> str:
+    """`did you mean X? There are X, Y`."""
+    same = [other for other in words if other.casefold() == word.casefold()]
+    close = nearest(word, words).removeprefix("; ") if not same else f"did you mean {same[0]}?"
+    listed = ", ".join(words)
+    return f"{close} There are {listed}" if close else f"there are {listed}"
+
+
+def _unknown(key: str, config: Mapping[str, Any]) -> str:
+    """`key K of ...; did you mean ...?`, or what there is instead."""
+    parent, _, leaf = key.rpartition(".")
+    node: Any = config
+    for name in parent.split(".") if parent else []:
+        node = node.get(name) if isinstance(node, Mapping) else None
+    if parent and isinstance(node, Mapping):
+        return (
+            f"key {leaf} in {parent}; {_instead(leaf, [str(name) for name in node if not str(name).startswith('_')])}"
+        )
+    close = nearest(key, [*leaf_keys(config), *groups()])
+    return f"key {key}{close or '; `python train.py --help` shows the groups, `--cfg job` all keys'}"

@@ -1,0 +1,1 @@
+"""Groups runs, summarises them over seeds, and tests the paper's claims."""

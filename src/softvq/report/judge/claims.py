@@ -1,0 +1,216 @@
+"""The paper's claims in words, tested over seeds."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from softvq.report.judge.cells import Grid
+from softvq.report.judge.statistics import (
+    FEWEST_SEEDS,
+    LEVEL,
+    Summary,
+    greater,
+    holm,
+    spread_above,
+    spread_below,
+    summarize,
+    verdict,
+)
+from softvq.report.write.layout import METRIC_NAMES, MINUS, SEEDLESS, data_name, row_name
+
+Values = Mapping[Any, float]  # by seed, or under None where one value stands for every seed
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One inequality of a claim.
+
+    `amount` is what is held against `reference`: a difference, a gain or a value, summarised over seeds; for a spread
+    the values themselves, whose standard deviation is meant. `p` is small where the data speak for the inequality,
+    `p_against` where they speak for its opposite.
+    """
+
+    label: str
+    metric: str
+    kind: str  # larger, above, spread, gain
+    reference: float = 0.0
+    relative: bool = False
+    state: str = "compared"  # or `not run`, `too few seeds`
+    amount: Summary | None = None
+    p: float | None = None
+    p_against: float | None = None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim and what the runs say to it.
+
+    `outcome`: supported, contradicted, undecided; match, above or below for a gain; not run; too few seeds; by eye.
+    `p` and `p_against` are those of the whole claim before, `adjusted` and `adjusted_against` after Holm's correction.
+    """
+
+    id: str
+    title: str
+    quote: str
+    where: str
+    reading: str
+    comparisons: tuple[Comparison, ...]
+    outcome: str
+    p: float | None = None
+    p_against: float | None = None
+    adjusted: float | None = None
+    adjusted_against: float | None = None
+
+
+@cache
+def paper_claims() -> tuple[dict[str, Any], ...]:
+    """The content of claims.yaml."""
+    return tuple(OmegaConf.to_container(OmegaConf.load(str(files("softvq.report.judge") / "claims.yaml"))))  # type: ignore[arg-type]
+
+
+def judge_claims(grid: Grid) -> list[Claim]:
+    """Every claim of the paper under one setting.
+
+    A claim holds where all of its inequalities hold, so its p-value is the largest of theirs (intersection-union test);
+    it is contradicted where any of them is, so the p-value against it is their smallest times their number. Holm's
+    correction then goes over all claims that can be tested; one that was not run counts as p = 1, so that leaving runs
+    out makes no other claim easier to support.
+    """
+    claims = [_untested(source, tuple(_comparisons(source, grid))) for source in paper_claims()]
+    family = [claim for claim in claims if claim.comparisons and not _is_gain(claim)]
+    adjusted = holm([1.0 if claim.p is None else claim.p for claim in family])
+    against = holm([1.0 if claim.p_against is None else claim.p_against for claim in family])
+    decided = {
+        claim.id: _decide(claim, p, p_against) for claim, p, p_against in zip(family, adjusted, against, strict=True)
+    }
+    return [decided.get(claim.id, claim) for claim in claims]
+
+
+def _is_gain(claim: Claim) -> bool:
+    return any(comparison.kind == "gain" for comparison in claim.comparisons)
+
+
+def _untested(source: Mapping[str, Any], comparisons: tuple[Comparison, ...]) -> Claim:
+    identity, title, quote, where, reading = (str(source[k]) for k in ("id", "title", "quote", "where", "reading"))
+    claim = Claim(identity, title, quote, where, reading, comparisons, outcome="by eye")
+    if not comparisons:
+        return claim
+    for state in ("not run", "too few seeds"):
+        if any(comparison.state == state for comparison in comparisons):
+            return replace(claim, outcome=state)
+    if _is_gain(claim):
+        (gain,) = comparisons
+        return replace(claim, outcome=verdict(gain.amount, gain.reference))
+    return replace(
+        claim,
+        outcome="undecided",
+        p=max(comparison.p or 0.0 for comparison in comparisons),
+        p_against=min(1.0, len(comparisons) * min(comparison.p_against or 0.0 for comparison in comparisons)),
+    )
+
+
+def _decide(claim: Claim, adjusted: float, against: float) -> Claim:
+    if claim.p is None:
+        return claim
+    outcome = "supported" if adjusted < LEVEL else "contradicted" if against < LEVEL else "undecided"
+    return replace(claim, outcome=outcome, adjusted=adjusted, adjusted_against=against)
+
+
+def _comparisons(source: Mapping[str, Any], grid: Grid) -> Iterator[Comparison]:
+    for group in source["comparisons"]:
+        for data in group["data"]:
+            for metric in group["metrics"]:
+                yield from _compared(group, data, metric, grid)
+
+
+def _compared(group: Mapping[str, Any], data: str, metric: str, grid: Grid) -> Iterator[Comparison]:
+    where = f"{data_name(data)}, {METRIC_NAMES[metric].lower() if metric != 'clustering_nmi' else 'NMI'}"
+    own, other = group.get("with", {}), group.get("than_with", {})
+    if "gain" in group:
+        yield _gain(group, data, metric, where, grid)
+    elif "spread" in group:
+        for model in group["spread"]:
+            yield _spread(
+                Comparison(f"{row_name(model)} ({where})", metric, "spread", group["below"]), data, model, grid
+            )
+    elif isinstance(group["than"], float):
+        for model in group["larger"]:
+            plain = Comparison(f"{row_name(model)} ({where})", metric, "above", group["than"])
+            yield _tested(plain, _values(grid, data, model, own, metric))
+    else:
+        for rival in group["than"]:
+            mine, theirs = f"{row_name(group['larger'])}{_with(own)}", f"{row_name(rival)}{_with(other)}"
+            plain = Comparison(f"{mine} {MINUS} {theirs} ({where})", metric, "larger")
+            pairs = _pairs(_values(grid, data, group["larger"], own, metric), _values(grid, data, rival, other, metric))
+            yield _tested(plain, None if pairs is None else [a - b for a, b in pairs])
+
+
+def _gain(group: Mapping[str, Any], data: str, metric: str, where: str, grid: Grid) -> Comparison:
+    relative = bool(group.get("relative"))
+    label = f"{row_name(group['gain'])} {MINUS} {row_name(group['over'])} ({where}{', relative' if relative else ''})"
+    plain = Comparison(label, metric, "gain", group["by"], relative)
+    pairs = _pairs(
+        _values(grid, data, group["gain"], {}, metric),
+        _values(grid, data, group["over"], {}, metric),
+    )
+    if pairs is None or (relative and any(b == 0 for _, b in pairs)):
+        return replace(plain, state="not run")
+    gains = [(a - b) / b if relative else a - b for a, b in pairs]
+    if len(gains) < FEWEST_SEEDS:
+        return replace(plain, state="too few seeds", amount=summarize(gains) if gains else None)
+    return replace(plain, amount=summarize(gains))
+
+
+def _spread(plain: Comparison, data: str, model: str, grid: Grid) -> Comparison:
+    values = _values(grid, data, model, {}, plain.metric)
+    if values is None:
+        return replace(plain, state="not run")
+    numbers = list(values.values())
+    if len(numbers) < FEWEST_SEEDS:
+        return replace(plain, state="too few seeds", amount=summarize(numbers))
+    limit = plain.reference
+    return replace(
+        plain, amount=summarize(numbers), p=spread_below(numbers, limit), p_against=spread_above(numbers, limit)
+    )
+
+
+def _tested(plain: Comparison, values: Values | list[float] | None) -> Comparison:
+    """The t-test of values, or differences, against the comparison's reference."""
+    if values is None:
+        return replace(plain, state="not run")
+    numbers = list(values.values()) if isinstance(values, Mapping) else values
+    if len(numbers) < FEWEST_SEEDS:
+        return replace(plain, state="too few seeds", amount=summarize(numbers) if numbers else None)
+    return replace(
+        plain,
+        amount=summarize(numbers),
+        p=greater(numbers, plain.reference),
+        p_against=greater([-number for number in numbers], -plain.reference),
+    )
+
+
+def _values(grid: Grid, data: str, model: str, settings: Mapping[str, Any], metric: str) -> Values | None:
+    """Seed -> value of one cell, under the seed None where one value stands for all; None where it was not run."""
+    cell = grid.variant(data, model, {key: str(value) for key, value in settings.items()})
+    values = cell.values(metric) if cell is not None else {}
+    if values and model in SEEDLESS:
+        return {None: next(iter(values.values()))}
+    return values or None
+
+
+def _pairs(ours: Values | None, theirs: Values | None) -> list[tuple[float, float]] | None:
+    """The values of the seeds that both have; a value without a seed goes with each of the other's."""
+    if ours is None or theirs is None:
+        return None
+    seeds = ours if None in theirs else theirs
+    get_ours, get_theirs = (lambda seed, v=v: v.get(None, v.get(seed)) for v in (ours, theirs))
+    pairs = ((get_ours(seed), get_theirs(seed)) for seed in sorted(seeds, key=str))
+    return [(a, b) for a, b in pairs if a is not None and b is not None]
+
+
+def _with(settings: Mapping[str, Any]) -> str:
+    return f" with {', '.join(f'{key} = {value}' for key, value in settings.items())}" if settings else ""

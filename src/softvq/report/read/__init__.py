@@ -1,0 +1,1 @@
+"""Reads run folders, and what their settings are beside today's defaults."""

@@ -1,0 +1,1 @@
+"""A run: one cell of a sweep, from its configuration to its folder of results."""

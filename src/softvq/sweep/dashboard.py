@@ -1,0 +1,222 @@
+"""A sweep in W&B: the runs that are still to upload, a workspace and a report.
+
+`python -m softvq.sweep.dashboard --experiment table_1`
+"""
+
+import argparse
+import hashlib
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from softvq.config.compose import CONF_DIR
+from softvq.published import PROBE_METRICS
+from softvq.run.summary import LABELS
+from softvq.run_folder import write_json
+
+if TYPE_CHECKING:
+    from wandb_workspaces.reports.v2 import Report
+    from wandb_workspaces.workspaces import Workspace
+
+SHOWN = 100  # runs or groups in a panel; W&B's own limit is 10
+
+# section -> kind of panel, metric as the tracker names it, title
+PANELS = {
+    "Probe results": [
+        *(("bars", f"probes/{name}", LABELS[name]) for name in PROBE_METRICS),
+        ("bars", "reconstruction/test_normalized_mse", "test MSE / pixel variance"),
+    ],
+    "Training curves": [
+        ("curve", "train/loss", "loss"),
+        ("curve", "train/reconstruction_loss", "reconstruction loss"),
+    ],
+    "Codebook": [
+        ("curve", "train/perplexity", "perplexity while training"),
+        ("bars", "diagnostics/perplexity", "perplexity on the test set"),
+        ("bars", "diagnostics/dead_codes", "codewords that the test set never uses"),
+    ],
+    "Figures": [
+        ("pictures", "figures/reconstructions", "reconstructions: input above output"),
+        ("pictures", "figures/tsne", "t-SNE of z_e"),
+        ("pictures", "figures/codebook_use", "codebook use"),
+    ],
+}
+COLUMNS = ["run:displayName", *(f"summary:probes/{name}" for name in PROBE_METRICS)]
+
+
+def offline_runs(*logs: Path) -> list[Path]:
+    """W&B's folders of the runs below `logs` that were tracked offline and not uploaded since.
+
+    A run that was started over under other settings leaves an older folder beside its own, which does not count.
+    """
+    newest: dict[Path, Path] = {}
+    for root in logs:
+        for folder in sorted(root.rglob("wandb/offline-run-*")):
+            if folder.parents[1].name != ".wandb":  # where the tracker puts one together
+                newest[folder.parent] = folder
+    return [folder for folder in newest.values() if not any(folder.glob("*.wandb.synced"))]
+
+
+def upload_hint(runs: Sequence[Path]) -> str:
+    """The one command that uploads offline runs."""
+    here = Path.cwd()
+    paths = [run.relative_to(here) if run.is_relative_to(here) else run for run in runs]
+    command = " \\\n  ".join(["wandb sync", *(shlex.quote(str(path)) for path in paths)])
+    return f"not in W&B yet: {len(runs)} offline run{'s' if len(runs) > 1 else ''}; to upload:\n{command}"
+
+
+def grouping(experiment: str) -> list[str]:
+    """The settings, as keys of the tracked configuration, that runs of one mean share: all that is swept but the seed.
+
+    Fidelity and probes are among them: numbers of different protocols have no common mean.
+    """
+    file = CONF_DIR / "experiment" / f"{experiment}.yaml"
+    content = yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else {}
+    swept = content.get("hydra", {}).get("sweeper", {}).get("params", {})
+    others = [key for key in swept if key not in ("data", "bottleneck", "seed")]
+    varied = [f"choices.{key}" if (CONF_DIR / key).is_dir() else key for key in others]
+    return list(dict.fromkeys(["data.name", "choices.bottleneck", *varied, "choices.fidelity", "choices.probes"]))
+
+
+def _panels(section: str) -> list[Any]:
+    from wandb_workspaces.reports import v2 as wr
+
+    means: Any = {"groupby_aggfunc": "mean", "groupby_rangefunc": "stddev", "max_runs_to_show": SHOWN}
+
+    def panel(kind: str, metric: str, title: str) -> Any:
+        if kind == "bars":
+            return wr.BarPlot(title=title, metrics=[metric], max_bars_to_show=SHOWN, **means)
+        if kind == "curve":
+            return wr.LinePlot(title=title, y=[metric], **means)
+        return wr.MediaBrowser(title=title, media_keys=[metric], num_columns=4, layout=wr.Layout(w=24, h=12))
+
+    return [panel(*about) for about in PANELS[section]]
+
+
+def build_workspace(experiment: str, project: str, entity: str) -> "Workspace":
+    """The workspace of a sweep: its runs alone, averaged over seeds."""
+    from wandb_workspaces import expr
+    from wandb_workspaces import workspaces as ws
+
+    workspace = ws.Workspace(
+        entity=entity,
+        project=project,
+        name=f"Sweep {experiment}",
+        sections=[ws.Section(name=section, panels=_panels(section), is_open=True) for section in PANELS],
+        settings=ws.WorkspaceSettings(max_runs=SHOWN),
+        runset_settings=ws.RunsetSettings(
+            filters=expr.And(expr.Metric("Group") == experiment),
+            groupby=[expr.Config(key) for key in grouping(experiment)],
+            order=[expr.Ordering(expr.Metric("Name"), ascending=True)],
+            pinned_columns=list(COLUMNS),
+        ),
+    )
+    # A name of its own, the same each time, by which it is found again.
+    workspace._internal_name = f"nw-{hashlib.sha256(experiment.encode()).hexdigest()[:11]}-v"
+    return workspace
+
+
+def build_report(experiment: str, project: str, entity: str) -> "Report":
+    """The report of a sweep: numbers averaged over seeds, and the figures of each run."""
+    from wandb_workspaces import expr
+    from wandb_workspaces.reports import v2 as wr
+
+    def grid(section: str) -> wr.PanelGrid:
+        runs = wr.Runset(  # without entity and project: the report's own
+            name=experiment,
+            filters=expr.And(expr.Metric("Group") == experiment),
+            groupby=[] if section == "Figures" else [f"config.{key}" for key in grouping(experiment)],
+            order=[wr.OrderBy("Name", ascending=True)],
+            pinned_columns=list(COLUMNS),
+        )
+        return wr.PanelGrid(runsets=[runs], panels=_panels(section))
+
+    about = (
+        f"The runs of the group {experiment}. Bars and curves are means over seeds, results are fractions of 1. "
+        "The page that `make report` writes sets the same numbers beside the paper's."
+    )
+    blocks = [block for section in PANELS for block in (wr.H2(section), grid(section))]
+    return wr.Report(
+        project=project,
+        entity=entity,
+        title=f"Sweep {experiment}",
+        blocks=[wr.P(about), wr.TableOfContents(), *blocks],
+        width="fluid",
+    )
+
+
+def specification(experiment: str, project: str, entity: str) -> dict[str, Any]:
+    """What would be sent to W&B."""
+    parts: dict[str, Any] = {"workspace": build_workspace, "report": build_report}
+    models = {name: build(experiment, project, entity)._to_model() for name, build in parts.items()}
+    return {name: json.loads(model.model_dump_json(by_alias=True, exclude_none=True)) for name, model in models.items()}
+
+
+def publish(experiment: str, project: str, entity: str | None) -> list[str]:
+    """Saves workspace and report, over those of an earlier time; returns their addresses.
+
+    Asks nobody for a login, and does not wait for a server that is out of reach.
+
+    Raises:
+        ValueError: if there is no login or no server, or the server has no run of the sweep.
+        wandb.errors.Error: if the server refuses.
+    """
+    import wandb
+    from wandb_workspaces.workspaces import Workspace
+
+    from softvq.tracking.wandb import reachable, why_offline
+
+    settings = wandb.setup(wandb.Settings(silent=True)).settings
+    if reason := why_offline(settings) or (not reachable(settings.base_url) and f"{settings.base_url} is silent"):
+        raise ValueError(reason)
+    api = wandb.Api()
+    owner: Any = entity or api.settings["entity"] or api.default_entity
+    path = f"{owner}/{project}"
+    if not len(api.runs(path, filters={"group": experiment}, per_page=1)):
+        raise ValueError(f"{path} has no runs of the group {experiment}: upload them, or sweep with logger=wandb")
+    workspace, report = build_workspace(experiment, project, owner), build_report(experiment, project, owner)
+    with suppress(ValueError):  # there is none yet
+        workspace._internal_id = Workspace.from_url(workspace.url)._internal_id
+    report.id = next((found.id for found in api.reports(path) if found.display_name == report.title), "")
+    return [workspace.save().url, report.save().url]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Saves the dashboard of a sweep, or writes its specification."""
+    options = _parser().parse_args(arguments)
+    if waiting := offline_runs(options.logs / options.experiment):
+        print(upload_hint(waiting))
+    if options.spec:
+        write_json(options.spec, specification(options.experiment, options.project, options.entity or ""))
+        print(f"specification: {options.spec}")
+        return 0
+    try:
+        print(*publish(options.experiment, options.project, options.entity), sep="\n")
+    except Exception as error:  # whatever W&B raises
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        print(f"error: no dashboard: {reason} (--spec FILE writes it without a server)", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    tracker = yaml.safe_load((CONF_DIR / "logger" / "wandb.yaml").read_text(encoding="utf-8"))
+    parser = argparse.ArgumentParser(
+        prog="python -m softvq.sweep.dashboard", description="Makes the W&B workspace and report of a sweep."
+    )
+    parser.add_argument("--experiment", required=True, metavar="NAME", help="the sweep: its experiment_name")
+    parser.add_argument("--logs", type=Path, default=Path("logs"), metavar="DIR", help="where its runs lie")
+    parser.add_argument("--project", default=tracker["project"], metavar="NAME", help="W&B's (default: %(default)s)")
+    parser.add_argument("--entity", default=tracker["entity"], metavar="NAME", help="W&B's (default: the login's)")
+    parser.add_argument("--spec", type=Path, metavar="FILE", help="write the specification as JSON and send nothing")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

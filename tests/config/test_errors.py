@@ -1,0 +1,151 @@
+"""What a person reads who mistyped something, stopped a run, or asked for help."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from softvq import command
+from softvq.config import errors as cli
+from softvq.config.compose import CONF_DIR
+
+ROOT = Path(__file__).parents[2]
+
+
+def train(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "train.py", *arguments], cwd=ROOT, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("bottelneck=vq", "bottelneck=vq: there is no key bottelneck; did you mean bottleneck?"),
+        ("trainer.max_step=3", "there is no key max_step in trainer; did you mean max_steps? There are max_steps, "),
+        ("bottleneck.k=3", "there is no key k in bottleneck; did you mean K? There are d, K, "),
+        ("bottleneck=sof_vq", "bottleneck has no choice sof_vq; did you mean soft_vq? There are beta_vae, "),
+        ("experiment=table1", "experiment has no choice table1; did you mean table_1?"),
+        ("hydra/launcher=local_jobli", "hydra/launcher has no choice local_jobli; did you mean local_joblib?"),
+        ("hydra.run.dri=x", "there is no key hydra.run.dri"),
+        ("zebra=3", "there is no key zebra; `python train.py --help` shows the groups"),
+        ("~zebra", "~zebra: there is no key zebra"),
+        ("seed=[1", "'seed=[1' cannot be read"),
+        ("trainer.max_steps", "'trainer.max_steps' cannot be read"),
+        ("bottleneck.K=8,16", "bottleneck.K=8,16 names several values; add -m"),
+        ("+bottleneck=vq", "bottleneck is chosen already; write bottleneck=vq"),
+        ("data=arrays", "data.dir has no value; add data.dir=..."),
+    ],
+)
+def test_a_fault_is_named_with_the_way_out(override: str, message: str) -> None:
+    (found,) = cli.faults(["seed=1", override])
+    assert message in found
+
+
+def test_all_faults_are_named() -> None:
+    found = cli.faults(["bottleneck=sof_vq", "data=arrays", "trainer.max_step=3", "optimizer.lr=0.1"])
+    assert [message.split(" ")[0] for message in found] == ["bottleneck=sof_vq:", "trainer.max_step=3:", "data.dir"]
+
+
+def test_a_key_of_another_choice_is_answered_with_this_ones() -> None:
+    (found,) = cli.faults(["bottleneck=vae", "bottleneck.K=8"])
+    assert found == "bottleneck.K=8: there is no key K in bottleneck; there are d, kl_weight"
+
+
+def test_what_composes_has_no_faults() -> None:
+    assert cli.faults(["bottleneck=vq", "data=mnist", "bottleneck.K=8", "+note=x"]) == []
+    assert cli.faults(["data=arrays", "data.dir=/data"]) == []  # its network comes with the files' headers
+
+
+def test_the_files_that_choices_share_are_no_choices() -> None:
+    assert "base" not in cli.options("data")
+    assert cli.options("bottleneck") == sorted(path.stem for path in (CONF_DIR / "bottleneck").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("arguments", [("trainer.max_step=3",), ("-m", "seed=0,1", "trainer.max_step=3")])
+def test_the_program_ends_with_the_message_alone(arguments: tuple[str, ...]) -> None:
+    done = train(*arguments)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.splitlines()[0].startswith("error: trainer.max_step=3: there is no key max_step in trainer")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_missing_value_ends_the_program_before_it_trains(tmp_path: Path) -> None:
+    done = train("data=arrays", f"hydra.run.dir={tmp_path}", "trainer.progress=false")
+    assert (done.returncode, done.stderr) == (1, "error: data.dir has no value; add data.dir=...\n")
+
+
+def test_help_explains_every_group_and_fits_a_screen() -> None:
+    done = train("--help")
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()
+    assert len(lines) < 60
+    assert max(map(len, lines)) <= 120
+    for group in ("bottleneck", "data", "network", "trainer", "probes", "logger", "fidelity", "experiment"):
+        (line,) = [line for line in lines if re.match(rf"\s+{group}\s", line)]
+        for option in cli.options(group):
+            assert option in line
+    assert "$SOFTVQ_DATA" in done.stdout
+
+
+def test_evaluate_has_help_of_its_own() -> None:
+    done = subprocess.run([sys.executable, "evaluate.py", "--help"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "run=PATH" in done.stdout
+    assert "Powered by Hydra" not in done.stdout
+    for option in cli.options("probes"):
+        assert option in done.stdout
+
+
+def test_evaluate_makes_no_folder_of_a_mistyped_run(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "evaluate.py"), "run=rnus/x"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: run=rnus/x holds no finished run: ")
+    assert len(done.stderr.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = train("data=digits", f"hydra.run.dir={tmp_path / 'file'}")
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        f"error: {tmp_path / 'file'} cannot hold a run: File exists; choose another folder "
+        "(hydra.run.dir=PATH, of a sweep hydra.sweep.dir=PATH)"
+    ]
+
+
+def fail(error: BaseException) -> None:
+    raise error
+
+
+def lightnings_interrupt() -> None:
+    try:
+        raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        sys.exit(1)
+
+
+@pytest.mark.parametrize("main", [lambda: fail(KeyboardInterrupt()), lightnings_interrupt])
+def test_ctrl_c_ends_with_its_own_status(main: object, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        command.run(main)  # type: ignore[arg-type]
+    assert stop.value.code == 130
+    assert capsys.readouterr().err == "error: interrupted; the same command goes on from the last checkpoint\n"
+
+
+def test_other_ends_keep_their_status_and_bugs_their_traceback() -> None:
+    with pytest.raises(SystemExit) as stop:
+        command.run(lambda: sys.exit(3))
+    assert stop.value.code == 3
+    with pytest.raises(ZeroDivisionError):
+        command.run(lambda: fail(ZeroDivisionError()))
+
+
+def test_a_value_that_does_not_fit_is_told_in_its_own_words(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop, command.plain_errors():
+        raise ValueError("run=x holds no finished run")
+    assert stop.value.code == 1
+    assert capsys.readouterr().err == "error: run=x holds no finished run\n"

@@ -1,0 +1,114 @@
+"""Settings and folders that do not fit are named, with the way out, before training."""
+
+import re
+from pathlib import Path
+
+import pytest
+from cells import SMALL_MLP, make_cell
+from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
+
+from softvq.data.source import DataError
+from softvq.run.build import ConfigError
+from softvq.run.cell import complete
+from softvq.training.devices import check_accelerator
+
+
+def test_the_validation_protocol_needs_images_set_aside(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"probes\.part=validation needs images set aside; set data\.val_fraction"):
+        complete(make_cell(tmp_path, "data=digits", "bottleneck=soft_vq", "probes=validation", *SMALL_MLP))
+    assert not (tmp_path / "checkpoints" / "last.ckpt").exists()
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("bottleneck.K=1", "bottleneck.K must be at least 2, got 1"),
+        ("network.d=0", "network.d must be at least 1, got 0"),
+        ("bottleneck.sigma_eps=-0.1", "bottleneck.sigma_eps must be at least 0, got -0.1"),
+        ("bottleneck.commitment_weight=-1", "bottleneck.commitment_weight must be at least 0, got -1"),
+        ("bottleneck.reduction=median", "bottleneck.reduction must be one of sum, mean, got 'median'"),
+        ("network=conv", "needs at least 16 x 16 pixels, got 8 x 8"),
+        ("network=pixels", "bottleneck=raw and network=pixels belong together, got bottleneck=soft_vq"),
+        ("data.batch_size=0", "data.batch_size must be at least 1, got 0"),
+        ("data.batch_size=abc", "data.batch_size must be a whole number, got 'abc'"),
+        ("data.eval_batch_size=2.5", "data.eval_batch_size must be a whole number, got 2.5"),
+        ("data.val_fraction=abc", "data.val_fraction must be a finite number, got 'abc'"),
+        ("bottleneck.K=abc", "bottleneck.K must be a whole number, got 'abc'"),
+        ("bottleneck.K=2.5", "bottleneck.K must be a whole number, got 2.5"),
+        ("network.d=abc", "network.d must be a whole number, got 'abc'"),
+        ("optimizer.lr=abc", "optimizer.lr must be a finite number, got 'abc'"),
+        ("optimizer.lr=-1", "optimizer.lr must be at least 0, got -1"),
+        ("seed=abc", "seed must be a whole number, got 'abc'"),
+        ("trainer.max_steps=abc", "trainer.max_steps must be a whole number, got 'abc'"),
+        ("trainer.devices=0", "trainer.devices must be at least 1, a list of devices like [0,1], -1 for all, or auto"),
+        ("trainer.devices=[]", "trainer.devices must be at least 1"),
+        ("trainer.accelerator=gpv", "trainer.accelerator must be one of auto, cpu, gpu, cuda, mps, got 'gpv'"),
+        ("trainer.precision=foo", "trainer.precision must be one of 32-true, bf16-mixed, 16-mixed, "),
+        ("trainer.matmul_precision=foo", "trainer.matmul_precision must be one of highest, high, medium, got 'foo'"),
+        ("optimizer.fused=maybe", "optimizer.fused must be true or false, got 'maybe'"),
+        ("trained=1", "trained must be true or false, got 1"),
+        ("trainer.cuda_graph=maybe", "trainer.cuda_graph must be true, false or auto, got 'maybe'"),
+        ("resume=sometimes", "resume must be one of auto, never, got 'sometimes'"),
+        ("data.val_fraction=1.5", "data.val_fraction must be at least 0 and below 1, got 1.5"),
+        ("probes.tap=z_x", "probes.tap is 'z_x'"),
+        ("probes.part=train", "probes.part must be test or validation, got 'train'"),
+    ],
+)
+def test_settings_that_do_not_fit_are_named_before_training(override: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        complete(make_cell(tmp_path, "data=digits", "bottleneck=soft_vq", override))
+    assert not (tmp_path / "checkpoints" / "last.ckpt").exists()
+
+
+@pytest.mark.parametrize("precision", [32, "16-mixed", "bf16"])
+@pytest.mark.parametrize("devices", [1, -1, "auto", "[0,1]"])
+def test_what_lightning_takes_is_no_fault(precision: int | str, devices: int | str, tmp_path: Path) -> None:
+    make_cell(tmp_path, "data=digits", f"trainer.precision={precision}", f"trainer.devices={devices}")
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "devices", "message"),
+    [
+        ("gpu", 1, "trainer.accelerator=gpu: torch finds none on this machine; set trainer.accelerator=cpu, or auto"),
+        ("cuda", "auto", "trainer.accelerator=cuda: torch finds none on this machine"),
+    ],
+)
+def test_an_accelerator_that_is_not_there_is_named(
+    accelerator: str, devices: int | str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CUDAAccelerator, "auto_device_count", lambda: 0)
+    monkeypatch.setattr(MPSAccelerator, "is_available", lambda: False)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        check_accelerator(accelerator, devices)
+
+
+@pytest.mark.parametrize("devices", [3, [0, 2]])
+def test_more_gpus_than_there_are_are_refused(devices: int | list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CUDAAccelerator, "auto_device_count", lambda: 2)
+    check_accelerator("gpu", 2)
+    with pytest.raises(ValueError, match=r"this machine has 2; set trainer\.devices=-1"):
+        check_accelerator("gpu", devices)
+
+
+def test_a_folder_that_cannot_be_made_is_named_with_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(ValueError, match=r"/file(/run)? cannot hold a run: .*hydra\.run\.dir=PATH"):
+            complete(make_cell(folder, "data=digits", "bottleneck=identity", *SMALL_MLP))
+
+
+def test_all_settings_of_the_wrong_kind_are_named_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"seed must .*\n  trainer\.max_steps must .*\n  trainer\.devices must "):
+        make_cell(tmp_path, "data=digits", "seed=abc", "trainer.max_steps=-1", "trainer.devices=0")
+
+
+def test_all_faults_are_reported_together(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as error:
+        complete(make_cell(tmp_path, "data=digits", "bottleneck=soft_vq", "bottleneck.K=1", "network=conv"))
+    assert "bottleneck.K" in str(error.value)
+    assert "network=conv" in str(error.value)
+
+
+def test_missing_data_are_named_with_the_way_out(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"train_images\.npy"):
+        complete(make_cell(tmp_path / "run", "data=arrays", f"data.dir={tmp_path}"))

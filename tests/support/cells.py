@@ -1,0 +1,44 @@
+"""Single cells on small networks and few steps, for the tests that run whole ones."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from softvq.config.compose import CONF_DIR
+from softvq.run.cell import Cell, complete, read_cell
+from softvq.run_folder import RunFolder
+
+ROOT = Path(__file__).parents[2]
+SMALL_MLP = ("network.encoder.hidden=[16]", "network.decoder.hidden=[16]")
+SMALL_CONV = ("network.encoder.channels=[4,4,4,8]", "network.decoder.channels=[8,4,4]")
+QUICK = (
+    "probes=fast",
+    "probes.clustering.n_init=2",
+    "probes.tsne_points=20",
+    "trainer.max_steps=4",
+    "trainer.log_every_n_steps=2",
+    "trainer.threads=1",
+    "trainer.progress=false",
+    "trainer.accelerator=cpu",
+)
+
+
+def make_cell(folder: Path, *overrides: str) -> Cell:
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        composed = compose("train", [*QUICK, f"hydra.run.dir={folder}", *overrides], return_hydra_config=True)
+    hydra = composed.hydra
+    OmegaConf.update(hydra, "overrides.task", [*QUICK, *overrides], force_add=True)
+    config = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+    return read_cell(config, hydra, folder, None)
+
+
+def run(folder: Path, *overrides: str) -> dict[str, Any]:
+    assert complete(make_cell(folder, *overrides)).status == "finished"
+    return json.loads(RunFolder(folder).metrics.read_text())
+
+
+def results(metrics: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in metrics.items() if key not in ("time", "provenance")}

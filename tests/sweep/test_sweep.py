@@ -1,0 +1,334 @@
+"""A sweep runs what is missing, once, whatever happened before; and tells how each cell ended."""
+
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from sweeps import (
+    ROOT,
+    alive,
+    cells,
+    command,
+    finished,
+    kill_group,
+    results,
+    running,
+    starts,
+    sweep,
+    sweep_here,
+    wait_for,
+)
+
+from softvq.run.cell import Outcome
+from softvq.run_folder import RunFolder, write_json, write_text
+from softvq.sweep.plan import PlannedCell
+from softvq.sweep.sweep import launch_all
+
+OFTEN = ("trainer.checkpoint_after_s=0.1", "trainer.checkpoint_every_s=0.1")
+
+
+def break_off(folder: Path, overrides: tuple[str, ...], moment: str, parent_only: bool, delay_s: float) -> None:
+    """Starts a sweep and kills it a little after something has happened."""
+    done, begun = len(finished(folder)), len(cells(folder))
+    happened = {
+        "planning": lambda: True,
+        "begun": lambda: len(cells(folder)) > begun,
+        "checkpoint": lambda: any(time.time() - p.stat().st_mtime < 1 for p in folder.rglob("last.ckpt")),
+        "finished": lambda: len(finished(folder)) > done,
+    }[moment]
+    with running(folder, *overrides, *OFTEN) as process:
+        assert wait_for(happened, process), "it ended before it was killed"
+        time.sleep(delay_s)
+        if parent_only:
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+            workers = alive(process.pid)
+            wait_for(lambda: not set(workers) & set(alive(process.pid)))
+        else:
+            kill_group(process)
+
+
+def check_that_killing_changes_nothing(
+    folder: Path, unbroken: Path, overrides: tuple[str, ...], count: int, kills: list[tuple[str, bool, float]]
+) -> None:
+    kept: dict[str, tuple[int, int]] = {}
+    for moment, parent_only, delay_s in kills:
+        break_off(folder, overrides, moment, parent_only, delay_s)
+        now = finished(folder)
+        assert kept.items() <= now.items()  # what was finished has not run again
+        kept = now
+    assert len(kept) < count  # else there was nothing left to resume
+    last = sweep(folder, *overrides)
+    assert last.returncode == 0, last.stdout + last.stderr
+    assert f"{count - len(kept)} finished, {len(kept)} skipped, 0 failed" in last.stdout
+    assert kept.items() <= finished(folder).items()
+    assert not list(folder.rglob(".*.json.*")), "half-written files are left"
+    assert sweep(unbroken, *overrides, "hydra/launcher=basic").returncode == 0
+    assert len(finished(folder)) == count
+    assert results(folder) == results(unbroken)
+
+
+def test_sweep_killed_twice_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
+    overrides = ("bottleneck=identity,vq", "seed=0,1", "hydra/launcher=local_joblib", "trainer.max_steps=200")
+    kills = [("finished", True, 0.0), ("checkpoint", False, 0.0)]
+    check_that_killing_changes_nothing(tmp_path / "broken", tmp_path / "unbroken", overrides, 4, kills)
+
+
+@pytest.mark.slow
+def test_sweep_of_twelve_cells_killed_five_times_at_random(tmp_path: Path) -> None:
+    seed = random.randrange(1000)
+    print(f"moments drawn from seed {seed}")
+    draw = random.Random(seed)
+    overrides = (
+        "bottleneck=identity,vq,soft_vq",
+        "seed=0,1,2,3",
+        "hydra/launcher=local_joblib",
+        "trainer.max_steps=200",
+    )
+    moments = ["finished", "finished", *draw.choices(["planning", "begun", "checkpoint"], k=3)]
+    draw.shuffle(moments)
+    kills = [(moment, draw.random() < 0.5, draw.uniform(0, 2)) for moment in moments]
+    check_that_killing_changes_nothing(tmp_path / "broken", tmp_path / "unbroken", overrides, 12, kills)
+    assert tables(tmp_path / "broken") == tables(tmp_path / "unbroken")
+
+
+def tables(folder: Path) -> list[str]:
+    """What the report makes of a sweep, less its page, which tells paths and times."""
+    out = folder / "report"
+    subprocess.run([sys.executable, "-m", "softvq.report", str(folder), "--out", str(out)], cwd=ROOT, check=True)
+    return [(out / name).read_text() for name in ("tables.md", "tables.tex", "results.json")]
+
+
+@pytest.mark.slow
+def test_two_sweeps_of_one_folder_share_its_cells(tmp_path: Path) -> None:
+    folder, out, go = tmp_path / "logs", tmp_path / "logs.out", tmp_path / "go"
+    grid = ("bottleneck=identity,vq", "hydra/launcher=basic", "+trainer.callbacks.odd._target_=sweeps.Waits")
+    environment = {"GO": str(go), "PYTHONPATH": str(ROOT / "tests")}
+    with running(folder, *grid, **environment) as first, running(folder, *grid, **environment) as second:
+        assert wait_for(lambda: "waiting: another process is at" in out.read_text(), first)
+        go.touch()
+        assert [first.wait(), second.wait()] == [0, 0], out.read_text()
+    assert [starts(cell) for cell in cells(folder)] == [1, 1]
+    assert len(finished(folder)) == 2
+
+
+@pytest.mark.slow
+def test_dying_workers_take_only_their_own_cells_with_them(tmp_path: Path) -> None:
+    odd = "+trainer.callbacks.odd._target_=sweeps.Dies,sweeps.Harmless"
+    ended = sweep(tmp_path, "seed=0,1", odd, "hydra/launcher=local_joblib", PYTHONPATH=str(ROOT / "tests"))
+    assert ended.returncode == 1
+    assert "2 finished, 0 skipped, 2 failed" in ended.stdout
+    assert "TerminatedWorkerError" in ended.stdout
+    assert len(finished(tmp_path)) == 2
+
+
+def test_failed_cell_leaves_the_others_alone_and_is_tried_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grid = ("bottleneck=vq", "optimizer.lr=1e30,1e-3", "trainer.max_steps=20")
+    assert sweep_here(tmp_path, *grid) == 1
+    told = capsys.readouterr().out
+    assert "1 finished, 0 skipped, 1 failed" in told
+    failure = next(tmp_path.rglob("failure.json"))
+    assert f"failed: {failure.parent}" in told
+    message = json.loads(failure.read_text())["message"]
+    assert message in told
+    assert message in (failure.parent / "run.log").read_text()
+    kept = finished(tmp_path)
+    assert sweep_here(tmp_path, *grid) == 1
+    told = capsys.readouterr().out
+    assert "1 finished, 1 to run (0 to resume, 1 to retry)" in told
+    assert "0 finished, 1 skipped, 1 failed" in told
+    assert starts(failure.parent) == 2
+    assert finished(tmp_path) == kept
+
+
+def test_exit_of_a_cell_is_its_failure_and_not_the_sweeps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    odd = "+trainer.callbacks.odd._target_=sweeps.Exits,sweeps.Harmless"
+    assert sweep_here(tmp_path, "bottleneck=vq", "trainer.max_steps=20", odd) == 1
+    told = capsys.readouterr().out
+    assert "1 finished, 0 skipped, 1 failed" in told
+    assert "the cell exited with status 3" in told
+
+
+def test_interrupt_ends_the_sweep_and_fails_no_cell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    odd = "+trainer.callbacks.odd._target_=sweeps.Interrupts,sweeps.Harmless"
+    assert sweep_here(tmp_path, "bottleneck=vq", "trainer.max_steps=20", odd) == 130
+    assert "interrupted; the same command goes on" in capsys.readouterr().err
+    assert not list(tmp_path.rglob("failure.json"))
+    assert not finished(tmp_path)
+
+
+def test_changed_configuration_is_refused_and_resume_never_starts_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = ("bottleneck=vq", "hydra.sweep.subdir=one", "trainer.max_steps=20")
+    assert sweep_here(tmp_path, *one) == 0
+    kept = finished(tmp_path)
+    assert sweep_here(tmp_path, *one, "seed=1") == 1
+    out, err = capsys.readouterr()
+    assert "seed: 0 -> 1" in out
+    assert "nothing was started" in err
+    assert finished(tmp_path) == kept
+    assert sweep_here(tmp_path, *one, "seed=1", "resume=never") == 0
+    assert json.loads((tmp_path / "one" / "metrics.json").read_text())["seed"] == 1
+    (tmp_path / "one" / ".metrics.json.123").write_text("{")  # as a killed process leaves it
+    assert sweep_here(tmp_path, *one, "seed=1", "resume=never") == 0
+    assert starts(tmp_path / "one") == 3
+    assert not list((tmp_path / "one").glob(".*.123"))
+
+
+def loaded_by_sweep(folder: Path, *overrides: str) -> tuple[str, str]:
+    """What a sweep prints, and the large libraries that its own process has loaded by its end."""
+    program = (
+        "import runpy, sys; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__'); "
+        "print('loaded', sorted({'torch', 'lightning', 'sklearn', 'matplotlib'} & set(sys.modules)))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program, *command(folder, *overrides)[1:]], cwd=ROOT, capture_output=True, text=True
+    )
+    assert ended.returncode == 0, ended.stderr
+    told, _, libraries = ended.stdout.rpartition("loaded ")
+    return told, libraries.strip()
+
+
+def test_finished_cells_are_skipped_without_loading_torch(tmp_path: Path) -> None:
+    grid = ("bottleneck=vq", "seed=0,1", "trainer.max_steps=5", "hydra/launcher=basic")
+    assert sweep_here(tmp_path, *grid) == 0
+    kept = finished(tmp_path)
+    told, libraries = loaded_by_sweep(tmp_path, *grid)
+    assert "0 finished, 2 skipped, 0 failed" in told
+    assert libraries == "[]"
+    assert finished(tmp_path) == kept
+
+
+def test_workers_load_torch_for_the_plan_and_the_sweep_itself_never_does(tmp_path: Path) -> None:
+    grid = ("bottleneck=vq", "seed=0,1", "trainer.max_steps=5", "hydra/launcher=local_joblib")
+    told, libraries = loaded_by_sweep(tmp_path, *grid, "hydra.launcher.n_jobs=2")
+    assert "training takes about" in told
+    assert "2 finished, 0 skipped, 0 failed" in told
+    assert libraries == "[]"
+
+
+def test_one_cell_at_a_time_needs_no_worker(tmp_path: Path) -> None:
+    ended = sweep(
+        tmp_path, "bottleneck=vq", "trainer.max_steps=5", "hydra/launcher=local_joblib", "hydra.launcher.n_jobs=1"
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "1 finished, 0 skipped, 0 failed" in ended.stdout
+
+
+def test_a_setting_that_does_not_fit_is_found_in_a_worker_too(tmp_path: Path) -> None:
+    ended = sweep(
+        tmp_path, "bottleneck=vq,soft_vq", "bottleneck.K=1", "hydra/launcher=local_joblib", "hydra.launcher.n_jobs=2"
+    )
+    assert ended.returncode == 1
+    assert "bottleneck.K must be at least 2, got 1" in ended.stdout
+    assert "nothing was started" in ended.stderr
+
+
+def test_plan_names_duplicates_and_lists_all_that_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert sweep_here(tmp_path, "bottleneck=vq,vq", "hydra.sweeper.plan_only=true") == 0
+    told = capsys.readouterr().out
+    assert "1 duplicates" in told
+    assert "bottleneck=vq is the same cell as" in told
+    assert sweep_here(tmp_path, "bottleneck=identity,vq,vqq", "bottleneck.K=3", "optimizer.lr=1e-3") == 1
+    out, err = capsys.readouterr()
+    assert "2 invalid" in out
+    assert "there is no key K in bottleneck" in out
+    assert "did you mean vq?" in out
+    assert "nothing was started" in err
+    assert not cells(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("experiment=smoke,demo", "smoke, demo names a launcher or swept choices, which Hydra drops"),
+        ("hydra.launcher.n_jobs=0", "hydra.launcher.n_jobs must be a number of jobs, or -1 for one a core, got 0"),
+    ],
+)
+def test_what_hydra_would_drop_or_stop_at_is_named(override: str, message: str, tmp_path: Path) -> None:
+    ended = sweep(tmp_path, override, "hydra/launcher=local_joblib")
+    assert ended.returncode == 1
+    assert message in " ".join(ended.stderr.split())
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.slow
+def test_a_hundred_cells_are_planned_in_seconds(tmp_path: Path) -> None:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime  # not the clock, which other work holds up
+    grid = ("bottleneck=identity,vae,vq,soft_vq", "seed=range(0,25)", "hydra.sweeper.plan_only=true")
+    ended = sweep(tmp_path, *grid)
+    assert "100 cells: 0 finished, 100 to run" in ended.stdout, ended.stderr
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before < 20
+
+
+class FakeCell:
+    """A cell whose settings are its name."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = RunFolder(folder)
+        self.config = SimpleNamespace(data=SimpleNamespace(root=str(folder)))
+
+    def source(self) -> None: ...
+
+    def settings(self, info: object) -> dict[str, Any]:
+        return {}
+
+    def is_finished(self, settings: dict[str, Any]) -> bool:
+        return self.folder.metrics.exists()
+
+
+def test_broken_launcher_is_gone_on_with_until_each_cell_has_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("softvq.sweep.sweep.prepared_info", lambda source, root: ())
+    monkeypatch.setattr("softvq.sweep.sweep._absolute", lambda job: job[0].overrides)
+    planned = [PlannedCell([name], FakeCell(tmp_path / name)) for name in "abcdef"]  # type: ignore[arg-type]
+    rounds: list[str] = []
+
+    def launch(batch: Sequence[Sequence[str]]) -> list[Any]:
+        """Two cells at a time; b kills its worker, and everything breaks off with it."""
+        rounds.append("".join(cell[0] for cell in batch))
+        jobs = []
+        for (name,) in batch:
+            folder = RunFolder(tmp_path / name)
+            write_text(folder.log, f"start {len(rounds)}\n")
+            if name == "b":
+                raise ConnectionError("a worker died")
+            if name != "a" or len(rounds) > 1:
+                write_json(folder.metrics, {})
+                jobs.append(SimpleNamespace(return_value=Outcome("finished", name)))
+        return jobs
+
+    outcomes = launch_all([[cell] for cell in planned], launch)
+    assert rounds == ["abcdef", "cdef", "a", "b"]
+    assert {name: outcome.status for name, outcome in outcomes.items()} == {
+        **dict.fromkeys("acdef", "finished"),
+        "b": "failed",
+    }
+    assert outcomes["b"].message == "ConnectionError: a worker died"
+
+
+def test_launcher_that_starts_nothing_fails_each_cell_with_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("softvq.sweep.sweep._absolute", lambda job: job[0].overrides)
+    planned = [PlannedCell([name], FakeCell(tmp_path / name)) for name in "ab"]  # type: ignore[arg-type]
+
+    def launch(batch: Sequence[Sequence[str]]) -> list[Any]:
+        raise RuntimeError("no such partition")
+
+    outcomes = launch_all([[cell] for cell in planned], launch)
+    assert [outcome.message for outcome in outcomes.values()] == ["RuntimeError: no such partition"] * 2
