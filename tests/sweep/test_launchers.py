@@ -92,8 +92,8 @@ def test_jobs_times_threads_fill_the_machine(
     n_jobs: int, jobs: int, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(launcher, "cores", lambda: 7)
-    launcher: DictConfig = OmegaConf.create({"n_jobs": n_jobs})
-    assert (jobs_at_a_time(launcher), threads_of_job(launcher)) == (jobs, threads)
+    settings: DictConfig = OmegaConf.create({"n_jobs": n_jobs})
+    assert (jobs_at_a_time(settings), threads_of_job(settings)) == (jobs, threads)
 
 
 @pytest.mark.slow
