@@ -240,7 +240,7 @@ def test_soft_vq_equals_its_equations_in_numpy(form, B, M, d, K, reduction):
     assert latent.terms.keys() == expected.keys()
     for name, value in expected.items():
         np.testing.assert_allclose(latent.terms[name].item(), value, err_msg=name, **tight)
-    taps = {"z_e": z_e.numpy(), "z_q": z_q, "posterior": w, "index": w.argmax(-1)}
+    taps = {"z_e": z_e.numpy(), "z_q": z_q, "posterior": w, "index": w.argmax(-1), **scale}
     assert latent.taps.keys() == taps.keys()
     for name, value in taps.items():
         np.testing.assert_allclose(latent.taps[name].detach(), value, err_msg=name, **tight)

@@ -38,8 +38,11 @@ def test_vae_equals_its_equations_in_numpy(B, M, d):
     np.testing.assert_allclose(latent.penalty, 2.5 * kl, rtol=1e-12)
     assert latent.terms.keys() == {"kl_loss"}
     np.testing.assert_allclose(latent.terms["kl_loss"], kl, rtol=1e-12)
-    assert latent.taps.keys() == {"z_e"}
+    assert latent.taps.keys() == {"z_e", "log_var", "rate"}
     np.testing.assert_array_equal(latent.taps["z_e"], mean)
+    np.testing.assert_array_equal(latent.taps["log_var"], log_var)
+    assert latent.taps["rate"].shape == (B, M)
+    np.testing.assert_allclose(latent.taps["rate"].sum(1).mean(), kl / np.log(2), rtol=1e-12)  # bits an image
 
 
 def test_samples_have_the_mean_and_the_variance_of_the_heads():

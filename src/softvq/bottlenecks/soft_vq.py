@@ -106,7 +106,7 @@ class SoftQuantizer(Bottleneck):
                 "perplexity": perplexity(w),
                 self.scale_head: scale.detach().mean(),
             },
-            taps={"z_e": z_e, "z_q": z_q, "posterior": w, "index": w.argmax(-1)},
+            taps={"z_e": z_e, "z_q": z_q, "posterior": w, "index": w.argmax(-1), self.scale_head: scale},
         )
 
 

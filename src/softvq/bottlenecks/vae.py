@@ -1,5 +1,7 @@
 """Gaussian posterior, reparameterised (Kingma & Welling, 2014; Higgins et al., 2017)."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -40,5 +42,11 @@ class GaussianPosterior(Bottleneck):
     def forward(self, heads: dict[str, Tensor], noise: Tensor | None) -> Latent:
         mean, log_var = heads["z_e"], heads["log_var"]
         z = mean if noise is None else mean + (0.5 * log_var).exp() * noise
-        kl_loss = kl_to_standard_normal(mean, log_var).sum(1).mean()
-        return Latent(z=z, penalty=self.kl_weight * kl_loss, terms={"kl_loss": kl_loss}, taps={"z_e": mean})
+        kl = kl_to_standard_normal(mean, log_var)  # (B, M)
+        kl_loss = kl.sum(1).mean()
+        return Latent(
+            z=z,
+            penalty=self.kl_weight * kl_loss,
+            terms={"kl_loss": kl_loss},
+            taps={"z_e": mean, "log_var": log_var, "rate": kl / math.log(2)},
+        )
