@@ -15,7 +15,7 @@ from image_files import write_svhn
 from torch import nn
 
 from softvq.config.compose import CONF_DIR, TABLE_OF_DATA
-from softvq.data.arrays import prepare
+from softvq.data.prepared import prepare
 from softvq.probes.clustering import nmi
 from softvq.published import published
 

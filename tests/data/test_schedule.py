@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from softvq.data import module
-from softvq.data.module import ChunkLoader
+from softvq.data import chunks
+from softvq.data.chunks import ChunkLoader
 from softvq.data.schedule import Schedule
 from softvq.randomness import Stream, generator
 
@@ -112,35 +112,35 @@ def loader(schedule, first=0, last=50, log_every=100, val_every=0, rank=0, world
 @pytest.mark.parametrize("limit", [1, 4, 100])
 def test_chunks_hold_every_step_once_and_in_order(monkeypatch, limit):
     # Each step trains on its own batch: none is fetched and dropped.
-    monkeypatch.setattr(module, "MAX_CHUNK_STEPS", limit)
+    monkeypatch.setattr(chunks, "MAX_CHUNK_STEPS", limit)
     schedule = Schedule(23, 4, seed=0)
     step = 3
     for chunk in loader(schedule, first=3, last=50, log_every=7):
         assert chunk.first_step == step
-        assert 1 <= len(chunk.images) <= limit
-        for indices in chunk.images:
+        assert 1 <= len(chunk.indices) <= limit
+        for indices in chunk.indices:
             assert torch.equal(indices, schedule.batch(step))
             step += 1
     assert step == 50
 
 
 def test_chunks_end_where_a_row_is_logged_and_at_the_last_step(monkeypatch):
-    monkeypatch.setattr(module, "CHUNK_SECONDS", 1e9)  # never too slow to grow
-    chunks = list(loader(Schedule(23, 4, seed=0), last=45, log_every=20))
-    ends = [chunk.first_step + len(chunk.images) for chunk in chunks]
+    monkeypatch.setattr(chunks, "CHUNK_SECONDS", 1e9)  # never too slow to grow
+    found = list(loader(Schedule(23, 4, seed=0), last=45, log_every=20))
+    ends = [chunk.first_step + len(chunk.indices) for chunk in found]
     assert {20, 40, 45} <= set(ends)
-    assert max(len(chunk.images) for chunk in chunks) > 1
+    assert max(len(chunk.indices) for chunk in found) > 1
 
 
 def test_chunks_stop_at_the_next_validation():
-    assert sum(len(chunk.images) for chunk in loader(Schedule(23, 4, seed=0), first=6, val_every=10)) == 4
+    assert sum(len(chunk.indices) for chunk in loader(Schedule(23, 4, seed=0), first=6, val_every=10)) == 4
 
 
 def test_devices_share_a_batch_without_overlap():
     schedule = Schedule(23, 6, seed=0)
     for step, *shares in zip(range(10), *(loader(schedule, rank=rank, world=3) for rank in range(3)), strict=False):
-        assert all(len(share.images) == 1 for share in shares)
-        together = torch.cat([share.images[0] for share in shares])
+        assert all(len(share.indices) == 1 for share in shares)
+        together = torch.cat([share.indices[0] for share in shares])
         assert torch.equal(together, schedule.batch(step))
 
 

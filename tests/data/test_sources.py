@@ -29,11 +29,11 @@ from sklearn.datasets import load_digits
 
 from softvq.data import mnist, official
 from softvq.data.array_files import ArrayFiles
-from softvq.data.arrays import prepare
 from softvq.data.cifar10 import Cifar10Files
 from softvq.data.digits import Digits
 from softvq.data.image_folder import ImageFolder
 from softvq.data.mnist import IdxFiles
+from softvq.data.prepared import prepare
 from softvq.data.source import DataError
 from softvq.data.svhn import SvhnFiles
 

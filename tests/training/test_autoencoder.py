@@ -10,9 +10,9 @@ import pytest
 import torch
 from lightning.pytorch.loggers.logger import DummyLogger
 
-from softvq.data import module
-from softvq.data.arrays import prepare
+from softvq.data import chunks
 from softvq.data.digits import Digits
+from softvq.data.prepared import prepare
 from softvq.data.schedule import Schedule
 from softvq.randomness import Stream, generator
 from softvq.run.build import build_data, build_model
@@ -281,9 +281,9 @@ def test_training_in_chunks_equals_a_plain_loop_bit_for_bit(monkeypatch, configu
     history = plain_loop(
         expected, config, digits, noisy=bottleneck != "vq"
     )  # 2,300 images of 1,438: into the second epoch
-    monkeypatch.setattr(module, "CHUNK_SECONDS", 1e9)  # chunks grow to the limit however slow the machine
+    monkeypatch.setattr(chunks, "CHUNK_SECONDS", 1e9)  # chunks grow to the limit however slow the machine
     for limit in (1, 3, 100):
-        monkeypatch.setattr(module, "MAX_CHUNK_STEPS", limit)
+        monkeypatch.setattr(chunks, "MAX_CHUNK_STEPS", limit)
         model = build(*settings)
         trainer, rows = fit(model, config)
         assert trainer.global_step == 23
@@ -297,7 +297,7 @@ def test_training_in_chunks_equals_a_plain_loop_bit_for_bit(monkeypatch, configu
 
 def test_chunks_do_grow(monkeypatch, configure, build):
     # Else the test above would compare steps with steps.
-    monkeypatch.setattr(module, "CHUNK_SECONDS", 1e9)
+    monkeypatch.setattr(chunks, "CHUNK_SECONDS", 1e9)
     config = configure("identity", "trainer.max_steps=23", "trainer.log_every_n_steps=10")
     lengths = []
 
@@ -333,7 +333,7 @@ class Poison(L.Callback):
 
 
 def spoiled(configure, build, monkeypatch, name):
-    monkeypatch.setattr(module, "MAX_CHUNK_STEPS", 1)
+    monkeypatch.setattr(chunks, "MAX_CHUNK_STEPS", 1)
     config = configure("soft_vq", "trainer.max_steps=9")
     with pytest.raises(NonFiniteLossError) as caught:
         fit(build("soft_vq"), config, [Poison(name, 4)])
@@ -353,7 +353,7 @@ def test_the_term_that_spoils_the_loss_is_named(monkeypatch, configure, build):
 
 
 def test_the_first_bad_step_inside_a_chunk_is_named_with_its_term(monkeypatch, configure, build):
-    monkeypatch.setattr(module, "CHUNK_SECONDS", 1e9)
+    monkeypatch.setattr(chunks, "CHUNK_SECONDS", 1e9)
     model, calls = build("soft_vq"), itertools.count(1)
     loss = model.loss
 

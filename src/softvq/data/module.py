@@ -1,84 +1,21 @@
 """The LightningDataModule: a prepared data set, cut into batches by index from its memory-mapped arrays."""
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import lightning as L
 import numpy as np
 import torch
 from torch import Tensor
 
-from softvq.data.arrays import ImageArrays, Source, prepare
+from softvq.data.chunks import Chunk, ChunkLoader, StepIndices
+from softvq.data.dataset import ImageArrays
+from softvq.data.prepared import prepare
 from softvq.data.schedule import ReplicaSchedule, Schedule
+from softvq.data.source import Source
 from softvq.randomness import Stream, generator
-
-MAX_CHUNK_STEPS = 100
-CHUNK_SECONDS = 0.25
-
-
-class Chunk(NamedTuple):
-    """The images of several consecutive training steps.
-
-    Attributes:
-        first_step: number of the first step, counted from 0.
-        images: uint8 (steps, B, H, W, C), or (steps, S, B, H, W, C) of S replicas; what the loader yields holds their
-            indices (steps, B) or (steps, S, B) instead.
-    """
-
-    first_step: int
-    images: Tensor
-
-
-class ChunkLoader:
-    """Chunks of steps from the trainer's current step to the next validation or the last step.
-
-    A chunk ends where a row is logged. Within that, chunks grow until one takes a quarter of a second: Lightning's
-    own work, a fixed cost a chunk, becomes small, and checkpoints and the progress bar stay timely. How the steps
-    are cut into chunks has no influence on them.
-
-    Args:
-        schedule: what images a step sees: of one run, or of replicas.
-        trainer: asked for the current step, the last one and this process's rank.
-        log_every_n_steps: steps between two rows of the training curve.
-        val_every_n_steps: steps between two validations, 0 for none.
-    """
-
-    def __init__(
-        self,
-        schedule: Schedule | ReplicaSchedule,
-        trainer: L.Trainer,
-        log_every_n_steps: int,
-        val_every_n_steps: int,
-    ) -> None:
-        if schedule.batch_size % trainer.world_size:
-            raise ValueError(
-                f"data.batch_size is {schedule.batch_size}, which {trainer.world_size} devices cannot share; "
-                f"set a multiple of {trainer.world_size}"
-            )
-        self.schedule, self.trainer = schedule, trainer
-        self.log_every, self.val_every = log_every_n_steps, val_every_n_steps
-        share = schedule.batch_size // trainer.world_size
-        self.rows = slice(trainer.global_rank * share, (trainer.global_rank + 1) * share)
-
-    def __iter__(self) -> Iterator[Chunk]:
-        step, last = self.trainer.global_step, self.trainer.max_steps
-        if self.val_every:
-            last = min(last, (step // self.val_every + 1) * self.val_every)
-        # One step at a time over several devices: gradients are averaged once for each call of the model.
-        limit = 1 if self.trainer.world_size > 1 else MAX_CHUNK_STEPS
-        steps = 1
-        while step < last:
-            stop = min(step + steps, (step // self.log_every + 1) * self.log_every, last)
-            started = time.perf_counter()
-            yield Chunk(step, torch.stack([self.schedule.batch(s)[..., self.rows] for s in range(step, stop)]))
-            if time.perf_counter() - started < CHUNK_SECONDS / 2:
-                steps = min(2 * steps, limit)
-            elif time.perf_counter() - started > 2 * CHUNK_SECONDS:
-                steps = max(1, steps // 2)
-            step = stop
 
 
 class ImageBatches:
@@ -157,6 +94,7 @@ class ImageData(L.LightningDataModule):
 
     def setup(self, stage: str | None = None) -> None:
         self.arrays: ImageArrays = prepare(self.source, self.root)
+        self._train_labels = torch.from_numpy(self.arrays.train_labels)
         self.train_indices, self.val_indices = self._split(len(self.arrays.train_images))
 
     def _split(self, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -205,17 +143,21 @@ class ImageData(L.LightningDataModule):
         return ImageBatches(self.arrays.train_images, self.eval_batch_size, self.val_indices)
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        if not isinstance(batch, Chunk):
+        if not isinstance(batch, StepIndices):
             return super().transfer_batch_to_device(batch, device, dataloader_idx)
-        return Chunk(batch.first_step, self.cut_out(torch.from_numpy(self.train_indices)[batch.images], device))
+        return self.cut_out(batch.first_step, torch.from_numpy(self.train_indices)[batch.indices], device)
 
-    def cut_out(self, indices: Tensor, device: torch.device) -> Tensor:
-        """Images of the training set, in the indices' shape; on an accelerator the whole set lives there as uint8."""
+    def cut_out(self, first_step: int, indices: Tensor, device: torch.device) -> Chunk:
+        """The chunk of steps that see these images of the training set; on an accelerator the whole set lives there.
+
+        Shapes: indices (steps, B) or (steps, S, B), into all of the training set.
+        """
+        labels = self._train_labels[indices].to(device, non_blocking=True)
         if device.type == "cpu":
-            return torch.from_numpy(self.arrays.train_images[indices.numpy()])
+            return Chunk(first_step, torch.from_numpy(self.arrays.train_images[indices.numpy()]), labels)
         if self._device_images is None or self._device_images.device != device:
             self._device_images = torch.from_numpy(np.array(self.arrays.train_images)).to(device)
-        return self._device_images[indices.to(device, non_blocking=True)]
+        return Chunk(first_step, self._device_images[indices.to(device, non_blocking=True)], labels)
 
 
 class ReplicaData(L.LightningDataModule):
@@ -238,8 +180,8 @@ class ReplicaData(L.LightningDataModule):
         return ReplicaBatches([member.val_dataloader() for member in self.members])
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        if not isinstance(batch, Chunk):
+        if not isinstance(batch, StepIndices):
             return super().transfer_batch_to_device(batch, device, dataloader_idx)
         split = [torch.from_numpy(member.train_indices) for member in self.members]
-        indices = [own[theirs] for own, theirs in zip(split, batch.images.unbind(1), strict=True)]
-        return Chunk(batch.first_step, self.members[0].cut_out(torch.stack(indices, dim=1), device))
+        indices = [own[theirs] for own, theirs in zip(split, batch.indices.unbind(1), strict=True)]
+        return self.members[0].cut_out(batch.first_step, torch.stack(indices, dim=1), device)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from softvq.data.arrays import ImageArrays
+from softvq.data.dataset import ImageArrays
 from softvq.data.module import ImageBatches
 from softvq.probes.protocol import Codes
 from softvq.training.autoencoder import Autoencoder

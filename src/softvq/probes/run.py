@@ -10,7 +10,7 @@ import lightning as L
 import numpy as np
 
 from softvq.checks import at_least
-from softvq.data.arrays import ImageArrays
+from softvq.data.dataset import ImageArrays
 from softvq.data.module import ImageData
 from softvq.probes import figures
 from softvq.probes.classification import Classification

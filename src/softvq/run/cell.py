@@ -24,7 +24,8 @@ from softvq.config.identity import config_hash, differences, result_settings
 from softvq.config.launcher import threads_of_job
 from softvq.config.settings import check_settings, check_together
 from softvq.console import screen
-from softvq.data.arrays import DatasetInfo, prepare, prepared_info
+from softvq.data.dataset import DatasetInfo
+from softvq.data.prepared import prepare, prepared_info
 from softvq.data.source import Source
 from softvq.run.process import RANK, belong_to_sweep, told_to_stop
 from softvq.run_folder import DamagedFileError, RunFolder, read_json, write_json, write_text

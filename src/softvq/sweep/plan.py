@@ -17,7 +17,7 @@ from rich.table import Table
 
 from softvq.config.compose import built_network
 from softvq.console import duration
-from softvq.data.arrays import prepared_info
+from softvq.data.prepared import prepared_info
 from softvq.run.cell import Cell
 from softvq.run_folder import RunFolder
 from softvq.sweep.workers import Call

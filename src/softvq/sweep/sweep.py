@@ -13,7 +13,7 @@ from softvq.config import errors
 from softvq.config.compose import CONF_DIR
 from softvq.config.launcher import jobs_at_a_time
 from softvq.console import screen
-from softvq.data.arrays import prepared_info
+from softvq.data.prepared import prepared_info
 from softvq.published import PROBE_METRICS
 from softvq.run.cell import Cell, Outcome
 from softvq.run.process import announce_sweep

@@ -12,7 +12,7 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from softvq.data.module import Chunk
+from softvq.data.chunks import Chunk
 from softvq.training.cuda_graph import Capture, ReplayedSteps
 from softvq.training.update_in_backward import UpdateInBackward, can_update_in_backward
 

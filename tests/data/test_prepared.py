@@ -13,10 +13,11 @@ import pytest
 from image_files import labels_of, random_images, write_arrays, write_idx_set
 
 from softvq.data.array_files import ArrayFiles
-from softvq.data.arrays import DataError, DatasetInfo, prepare, prepared_folder, prepared_info
+from softvq.data.dataset import DatasetInfo
 from softvq.data.digits import Digits
 from softvq.data.mnist import IdxFiles
-from softvq.data.source import RawData, Source
+from softvq.data.prepared import prepare, prepared_folder, prepared_info
+from softvq.data.source import DataError, RawData, Source
 
 # A source that says when it is read and how often, and takes its time: `slow` seconds for each slice of images.
 SLOW_SOURCE = """
@@ -24,7 +25,7 @@ import sys, time
 from pathlib import Path
 import numpy as np
 from softvq.data.array_files import ArrayFiles
-from softvq.data.arrays import prepare
+from softvq.data.prepared import prepare
 from softvq.data.source import RawData
 
 class Slow:
@@ -94,7 +95,7 @@ def test_planning_imports_neither_torch_nor_the_readers_of_images(mine, tmp_path
     code = f"""
         import sys
         from softvq.data.array_files import ArrayFiles
-        from softvq.data.arrays import prepared_info
+        from softvq.data.prepared import prepared_info
         from softvq.data import cifar10, digits, image_folder, mnist, svhn
 
         assert prepared_info(ArrayFiles("mine", {str(mine.dir)!r}), {str(tmp_path)!r})
