@@ -8,11 +8,11 @@ from softvq.run.cell import Outcome
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
-def main(config: DictConfig) -> Outcome | list[Outcome]:
+def main(config: DictConfig) -> list[Outcome]:
     """Runs the composed cell, or a sweep's job of several."""
-    from softvq.run.cell import run_cell
+    from softvq.run.job import run_job
 
-    return run_cell(config)
+    return run_job(config)
 
 
 if __name__ == "__main__":

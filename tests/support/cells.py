@@ -8,7 +8,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from softvq.config.compose import CONF_DIR
-from softvq.run.cell import Cell, complete, read_cell
+from softvq.run.cell import Cell, read_cell
+from softvq.run.complete import complete
 from softvq.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +37,8 @@ def make_cell(folder: Path, *overrides: str) -> Cell:
 
 
 def run(folder: Path, *overrides: str) -> dict[str, Any]:
-    assert complete(make_cell(folder, *overrides)).status == "finished"
+    (outcome,) = complete([make_cell(folder, *overrides)])
+    assert outcome.status == "finished", outcome.message
     return json.loads(RunFolder(folder).metrics.read_text())
 
 

@@ -3,12 +3,14 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 REDUCTIONS = ("sum", "mean")
+Noise = Tensor | dict[str, Tensor] | None
 
 
 @dataclass(frozen=True)
@@ -30,25 +32,101 @@ class Latent:
     taps: dict[str, Tensor] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Objective:
+    """What one training step minimises.
+
+    Attributes:
+        loss: (), mean over the batch.
+        terms: its unweighted parts and whatever else is logged, each ().
+        latent: of the images as they are, from which the health panel is made.
+    """
+
+    loss: Tensor
+    terms: dict[str, Tensor]
+    latent: Latent
+
+
+class Coder(Protocol):
+    """The parts of an autoencoder that a bottleneck with an objective of its own puts together anew.
+
+    Attributes:
+        penalty_weight: one factor for all of the bottleneck's own weights.
+    """
+
+    penalty_weight: float
+
+    def encode_pixels(self, x: Tensor) -> dict[str, Tensor]:
+        """Pixels (B, H, W, C) -> the heads' outputs, each (B, M, width)."""
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Latents (B, M, d) -> pixels (B, H, W, C)."""
+
+    def reconstruction_loss(self, reconstruction: Tensor, x: Tensor) -> Tensor:
+        """The loss () of a reconstruction, mean over the batch; both (B, H, W, C)."""
+
+
 class Bottleneck(nn.Module, ABC):
-    """The operation between encoder and decoder; models differ in this alone."""
+    """The operation between encoder and decoder; models differ in this alone.
+
+    Most bottlenecks define `heads`, `forward` and, if they are stochastic, `draw_noise`. The other methods are for
+    those whose objective is more than reconstruction + penalty. What changes from step to step without a gradient (a
+    moving average, a count of steps for a schedule) lives in buffers that `forward` changes in place while
+    `self.training` is true: so it is saved, resumed, captured and stacked like the weights.
+    """
 
     @property
     @abstractmethod
     def heads(self) -> dict[str, int]:
         """Encoder outputs that the bottleneck asks for: name -> width per latent vector; always `z_e`: d."""
 
-    def draw_noise(self, batch: int, positions: int, generator: torch.Generator) -> Tensor | None:
-        """The noise of one training step, (batch, positions, ...), or None for a deterministic bottleneck.
+    @property
+    def codewords(self) -> Tensor | None:
+        """The codebook (K, d) whose rows a tap `index` counts; None without one."""
+        return None
+
+    @property
+    def learning_rates(self) -> dict[str, float]:
+        """Learning rates of parts that do not take `optimizer.lr`: name of a submodule -> rate."""
+        return {}
+
+    def attach(self, image_shape: tuple[int, int, int], classes: int, encoder: Callable[..., nn.Module]) -> None:
+        """Learns, once, of what it is built into: for parts whose size follows from the data.
+
+        Args:
+            image_shape: (H, W, C).
+            classes: of the data's labels; 0 without labels.
+            encoder: makes another network like the encoder from `heads=`, for bottlenecks that need a critic.
+        """
+
+    def draw_noise(self, batch: int, positions: int, generator: torch.Generator) -> Noise:
+        """The noise of one training step, or None for a deterministic bottleneck.
 
         Noise is drawn outside `forward` so that a step is a function of its inputs: the same noise can be replayed
-        after a resume, sliced over devices, or fed into a captured graph.
+        after a resume, sliced over devices, or fed into a captured graph. Several kinds of noise are a dictionary.
+
+        Returns:
+            (batch, ...) in float32, or a dictionary of such tensors.
         """
         return None
 
     @abstractmethod
-    def forward(self, heads: dict[str, Tensor], noise: Tensor | None) -> Latent:
-        """Maps head outputs, each (B, M, width), to the latent; `noise=None` switches the noise off."""
+    def forward(self, heads: dict[str, Tensor], noise: Any) -> Latent:
+        """Maps head outputs, each (B, M, width), to the latent.
+
+        `noise` is what `draw_noise` returned, on the heads' device and in their precision; None switches it off.
+        """
+
+    def objective(self, coder: Coder, x: Tensor, noise: Noise, labels: Tensor | None) -> Objective:
+        """What a step minimises: reconstruction + penalty, unless a method overrides it.
+
+        Shapes: x pixels (B, H, W, C); labels (B,), None where the data have none. Labels are for methods that are
+        told so by their paper alone, and that are reported apart.
+        """
+        latent = self(coder.encode_pixels(x), noise)
+        reconstruction_loss = coder.reconstruction_loss(coder.decode(latent.z), x)
+        loss = reconstruction_loss + coder.penalty_weight * latent.penalty
+        return Objective(loss, {"reconstruction_loss": reconstruction_loss, **latent.terms}, latent)
 
 
 def reduction_over_code(reduction: str) -> Callable[[Tensor], Tensor]:

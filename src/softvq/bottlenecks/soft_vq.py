@@ -80,6 +80,10 @@ class SoftQuantizer(Bottleneck):
         K, d = self.codebook.shape
         return {"z_e": d, self.scale_head: K}
 
+    @property
+    def codewords(self) -> Tensor:
+        return self.codebook
+
     @abstractmethod
     def weights(self, distances: Tensor, scale: Tensor) -> Tensor:
         """The codewords' weights (B, M, K) from ||z' - mu_k||^2 and the scale head's output, both (B, M, K)."""

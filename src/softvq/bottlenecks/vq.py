@@ -40,6 +40,10 @@ class VectorQuantizer(Bottleneck):
     def heads(self) -> dict[str, int]:
         return {"z_e": self.codebook.shape[1]}
 
+    @property
+    def codewords(self) -> Tensor:
+        return self.codebook
+
     def forward(self, heads: dict[str, Tensor], noise: Tensor | None) -> Latent:
         z_e = heads["z_e"]
         index = squared_distances(z_e.detach(), self.codebook.detach()).argmin(-1)  # (B, M)

@@ -56,7 +56,7 @@ def encode(model: Autoencoder, arrays: ImageArrays, tap: str, batch_size: int, e
     train: list[Tensor] = []
     train_z_e: list[Tensor] = []
     for batch in ImageBatches(arrays.train_images, batch_size):
-        taps = model.bottleneck(model.encoder(model.pixels(batch.to(device))), None).taps
+        taps = model.latent(batch.to(device)).taps
         train.append(taps[tap].flatten(1).float().cpu())
         train_z_e.append(taps["z_e"].flatten(1).float().cpu())
     test: list[Tensor] = []

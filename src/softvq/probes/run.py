@@ -1,4 +1,4 @@
-"""The probes and figures of a trained autoencoder, and the Lightning callback that makes them when training ends."""
+"""The probes and figures of a trained autoencoder."""
 
 import time
 from collections.abc import Callable
@@ -6,7 +6,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 import numpy as np
 
 from softvq.checks import at_least
@@ -158,26 +157,5 @@ class Probes:
 
 def codewords(model: Autoencoder) -> int | None:
     """K; None without a codebook."""
-    codebook = getattr(model.bottleneck, "codebook", None)
+    codebook = model.bottleneck.codewords
     return None if codebook is None else len(codebook)
-
-
-class ProbesAtEnd(L.Callback):
-    """Runs the probes when training ends; in the first process alone.
-
-    Attributes:
-        results: what they found.
-    """
-
-    def __init__(self, probes: Probes) -> None:
-        self.probes = probes
-        self.results: dict[str, Any] = {}
-
-    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        assert isinstance(pl_module, Autoencoder)
-        self.probes.check(pl_module, trainer.datamodule)  # type: ignore[attr-defined]
-
-    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        assert isinstance(pl_module, Autoencoder)
-        if trainer.is_global_zero:
-            self.results = self.probes.run(pl_module, trainer.datamodule, trained=trainer.max_steps > 0)  # type: ignore[attr-defined]

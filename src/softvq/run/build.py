@@ -1,23 +1,23 @@
-"""Builds the parts of a cell from its configuration, trains and probes it."""
+"""Builds the parts of a run from its configuration."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
+from torch.optim import Optimizer
 
+from softvq.bottlenecks.base import Bottleneck
 from softvq.console import screen
 from softvq.data.module import ImageData
-from softvq.probes.run import Probes, ProbesAtEnd
+from softvq.probes.run import Probes
 from softvq.run.process import RANK
-from softvq.run.train import Trained, build_trainer, describe, fit, set_up
-from softvq.run_folder import RunFolder, write_json
+from softvq.run_folder import RunFolder
 from softvq.tracking.curve import CurveLogger
 from softvq.tracking.tracker import Tolerant, Tracker
 from softvq.training.autoencoder import Autoencoder
-from softvq.training.checkpoint import ResumeCheckpoint, WholeFile
 from softvq.training.progress import ProbeProgress, wanted
 
 T = TypeVar("T")
@@ -67,37 +67,77 @@ def checked(make: Callable[[], T]) -> T:
     return made
 
 
-def build_model(config: DictConfig, image_shape: tuple[int, int, int], pixel_variance: float) -> Autoencoder:
+def build_model(
+    config: DictConfig, image_shape: tuple[int, int, int], pixel_variance: float, classes: int = 0
+) -> Autoencoder:
     """The autoencoder of a configuration, initialised from its seed.
+
+    Args:
+        config: its bottleneck, network and reconstruction are built.
+        image_shape: (H, W, C).
+        pixel_variance: of the training pixels scaled to [0, 1].
+        classes: of the data's labels, for a bottleneck that learns from them; 0 without.
 
     Raises:
         ConfigError: listing every setting that does not fit.
     """
     torch.manual_seed(config.seed)
     faults = _Faults()
-    bottleneck = faults.build(lambda: instantiate(config.bottleneck))
+
+    def encoder_with(heads: dict[str, int]) -> Any:
+        return instantiate(config.network.encoder, image_shape=image_shape, heads=heads)
+
+    bottleneck = faults.build(lambda: _checked_bottleneck(instantiate(config.bottleneck)))
     heads = bottleneck.heads if bottleneck is not None else {"z_e": 1}
-    encoder = faults.build(lambda: instantiate(config.network.encoder, image_shape=image_shape, heads=heads))
+    if bottleneck is not None and heads["z_e"] != config.network.d:
+        faults.found.append(
+            f"the bottleneck's z_e has width {heads['z_e']} but network.d is {config.network.d}: "
+            "set network.d, or take it over in the bottleneck's YAML as d: ${network.d}"
+        )
+    encoder = faults.build(lambda: encoder_with(heads))
     decoder = faults.build(lambda: instantiate(config.network.decoder, image_shape=image_shape))
     reconstruction = faults.build(lambda: instantiate(config.reconstruction, variance=pixel_variance))
     faults.check()
-    if config.bottleneck.d != config.network.d:
-        raise ConfigError([f"bottleneck.d is {config.bottleneck.d} but network.d is {config.network.d}; set network.d"])
     assert encoder is not None
     assert bottleneck is not None
     assert decoder is not None
     assert reconstruction is not None
+    faults.build(lambda: bottleneck.attach(image_shape, classes, encoder_with))
+    faults.check()
     return Autoencoder(
         encoder=encoder,
         bottleneck=bottleneck,
         decoder=decoder,
         reconstruction=reconstruction,
         penalty_weight=config.penalty_weight,
-        optimizer=instantiate(config.optimizer),
+        image_shape=image_shape,
         pixel_offset=config.data.pixel_offset,
-        seed=config.seed,
-        log_every_n_steps=config.trainer.log_every_n_steps,
     )
+
+
+def _checked_bottleneck(bottleneck: Any) -> Bottleneck:
+    """What a `bottleneck._target_` built, if it keeps the interface's promises.
+
+    Raises:
+        ValueError: naming what is missing and where to add it.
+    """
+    if not isinstance(bottleneck, Bottleneck):
+        raise ValueError(
+            f"bottleneck._target_ builds a {type(bottleneck).__name__}; "
+            "derive the class from softvq.bottlenecks.base.Bottleneck"
+        )
+    heads = bottleneck.heads
+    if "z_e" not in heads:
+        raise ValueError(
+            f"{type(bottleneck).__name__}.heads must name z_e, the code that the probes read, with its width; "
+            f"it names {', '.join(heads) or 'nothing'}"
+        )
+    return bottleneck
+
+
+def build_optimizer(config: DictConfig) -> Callable[[Iterable[Any]], Optimizer]:
+    """What makes the configuration's optimiser from parameters."""
+    return instantiate(config.optimizer)
 
 
 def build_data(config: DictConfig) -> ImageData:
@@ -135,33 +175,3 @@ def build_trackers(config: DictConfig, folder: RunFolder) -> list[Tracker]:
         return []
     tracker: Tracker | None = instantiate(config.logger, folder=folder) if config.logger else None
     return [CurveLogger(folder.curve), *([Tolerant(tracker, screen.print_warning)] if tracker else [])]
-
-
-def build_checkpoint(config: DictConfig, folder: RunFolder) -> ResumeCheckpoint:
-    """The checkpoint callback of a configuration."""
-    return ResumeCheckpoint(
-        folder.checkpoint,
-        config.trainer.checkpoint_after_s,
-        config.trainer.checkpoint_every_s,
-        config.trainer.checkpoint_time_fraction,
-    )
-
-
-def run(config: DictConfig, folder: RunFolder, choices: dict[str, Any]) -> dict[str, Any]:
-    """Trains the cell from where it stopped, probes it, and writes and returns the content of its `metrics.json`."""
-    process = set_up(config)
-    data = checked(lambda: build_data(config))
-    data.setup()
-    model = build_model(config, data.arrays.info.image_shape, data.arrays.info.pixel_variance)
-    probes = ProbesAtEnd(build_probes(config, folder, process.threads))
-    label = f"{choices['bottleneck']} on {config.data.name}, seed {config.seed}"
-    trackers = build_trackers(config, folder)
-    checkpoint = build_checkpoint(config, folder)
-    trainer = build_trainer(config, folder, label, trackers, [checkpoint, probes], WholeFile())
-    fit(trainer, model, data, config, checkpoint)
-    metrics = describe(config, choices, data, probes.results, Trained(process, trainer, checkpoint, together=1))
-    for tracker in trackers:
-        tracker.finish(metrics, folder)
-    if not RANK:
-        write_json(folder.metrics, metrics)  # last: a run that is killed before it is not finished for its trackers
-    return metrics

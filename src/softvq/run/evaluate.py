@@ -12,8 +12,12 @@ from softvq.machine import cores
 from softvq.run.build import build_data, build_model, build_probes
 from softvq.run.summary import result_table
 from softvq.run_folder import RunFolder, read_json, write_json
-from softvq.training.checkpoint import read_checkpoint
+from softvq.training.autoencoder import Autoencoder
+from softvq.training.checkpoint import Identity, read_checkpoint
 from softvq.training.devices import check_accelerator
+
+# Precisions in which the weights themselves are not float32.
+WEIGHTS = {"64-true": torch.float64, "64": torch.float64, "bf16-true": torch.bfloat16, "16-true": torch.float16}
 
 
 def evaluate_run(config: DictConfig) -> dict[str, Any]:
@@ -41,8 +45,7 @@ def evaluate_run(config: DictConfig) -> dict[str, Any]:
             f"{trained_on['name']} with {shape}; choose data of that shape"
         )
     torch.set_num_threads(config.trainer.threads or cores())
-    model = build_model(run_config, shape, info.pixel_variance)
-    model.load_state_dict(read_checkpoint(folder.checkpoint)["state_dict"])
+    model = load_model(folder, run_config, info.pixel_variance, metrics["config_hash"])
     model.to(device_of(config.trainer.accelerator))
 
     found, _ = build_probes(config, folder, torch.get_num_threads()).measure(model, data)
@@ -61,6 +64,22 @@ def evaluate_run(config: DictConfig) -> dict[str, Any]:
     screen.print(result_table(evaluation))
     screen.print(f"evaluation: {Path(target)}")
     return evaluation
+
+
+def load_model(folder: RunFolder, config: DictConfig, pixel_variance: float, hash_of_run: str) -> Autoencoder:
+    """The trained model of a run, in the precision that it was trained in and in evaluation mode.
+
+    Args:
+        folder: of the run.
+        config: the content of its `config.yaml`.
+        pixel_variance: of its training pixels.
+        hash_of_run: which its checkpoint must carry.
+    """
+    model = build_model(config, tuple(config.image_shape), pixel_variance)
+    checkpoint = read_checkpoint(folder.checkpoint, Identity(hash_of_run, config.seed))
+    model.to(WEIGHTS.get(str(config.trainer.precision), torch.float32))
+    model.load_state_dict(checkpoint["state_dict"])
+    return model.eval()
 
 
 def device_of(accelerator: str) -> torch.device:

@@ -1,87 +1,223 @@
-"""One session of training: the process's settings, Lightning's trainer, and what `metrics.json` says of both."""
+"""Trains one cell, or several seeds at once, probes what came out, and writes each run's results."""
 
 import inspect
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
 from hydra.utils import get_class, instantiate
-from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from omegaconf import DictConfig, OmegaConf
 
-from softvq.config.compose import built_network
-from softvq.config.identity import config_hash, result_settings
-from softvq.data.module import ImageData
+from softvq.config.identity import config_hash
+from softvq.console import screen
+from softvq.data.module import ImageData, ReplicaData
 from softvq.machine import cores
+from softvq.probes.run import Probes
+from softvq.run.build import build_data, build_model, build_optimizer, build_probes, build_trackers, checked
+from softvq.run.cell import Cell
 from softvq.run.process import RANK
 from softvq.run.provenance import commit
-from softvq.run_folder import RunFolder
+from softvq.run.results import Session, describe
+from softvq.run_folder import write_json
 from softvq.tracking.tracker import Tracker
-from softvq.training.checkpoint import ResumeCheckpoint, read_checkpoint
+from softvq.training.autoencoder import Autoencoder
+from softvq.training.checkpoint import Generations, Identity, ResumeCheckpoint, RunCheckpoints
 from softvq.training.cuda_graph import capture_cuda_graph
+from softvq.training.curve import NonFiniteLossError
 from softvq.training.devices import check_accelerator
 from softvq.training.malloc import keep_freed_memory
-from softvq.training.module import ChunkTraining, watches_gradients
+from softvq.training.module import Member, TrainingModule, watches_gradients
 from softvq.training.progress import training_progress
+
+Results = dict[str, Any] | Exception
 
 
 @dataclass(frozen=True)
-class Process:
-    """What a process trains with.
+class _Part:
+    """What one cell brings into a training: most often the only one."""
+
+    cell: Cell
+    data: ImageData
+    model: Autoencoder
+    probes: Probes
+    trackers: list[Tracker]
+
+
+class ProbesAtEnd(L.Callback):
+    """Probes every member when training ends; in the first process alone.
 
     Attributes:
-        commit: of the code that is loaded, whatever is checked out by the end.
-        threads: of torch and the probes.
+        results: what was found, or went wrong, of each.
     """
 
-    commit: str | None
-    threads: int
+    def __init__(self, parts: Sequence[_Part]) -> None:
+        self.parts = parts
+        self.results: dict[int, Results] = {}
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        for part in self.parts:
+            part.probes.check(part.model.to(pl_module.device), part.data)
+
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert isinstance(pl_module, TrainingModule)
+        if not trainer.is_global_zero:
+            return
+        for s, part in enumerate(self.parts):
+            if pl_module.members[s].failure is not None:
+                continue
+            model = pl_module.model_of(s).to(pl_module.device)
+            with screen.logged_alone(part.cell.folder.log):
+                try:
+                    self.results[s] = part.probes.run(model, part.data, trained=trainer.max_steps > 0)
+                except Exception as error:  # of this member alone
+                    self.results[s] = error
+            if len(self.parts) > 1:
+                model.cpu()  # the next one's memory
 
 
-def set_up(config: DictConfig) -> Process:
-    """Makes the process-wide settings of a configuration."""
+def train(cells: Sequence[Cell]) -> Iterator[tuple[Cell, Results]]:
+    """Trains cells from where they stopped, as many at once as can go on from the same step.
+
+    Args:
+        cells: one, or several that differ in their seeds alone; their folders are locked and hold `config.yaml`.
+
+    Yields:
+        Each cell with the content of its `metrics.json`, which is written by then, or with what went wrong.
+    """
+    for group, resume_from in _groups(cells):
+        if isinstance(resume_from, Exception):
+            yield from ((cell, resume_from) for cell in group)
+            continue
+        try:
+            results = _train(group, resume_from)
+        except Exception as error:
+            results = [error] * len(group)
+        yield from zip(group, results, strict=True)
+
+
+def _groups(cells: Sequence[Cell]) -> list[tuple[list[Cell], list[Path] | Exception]]:
+    """The cells that can go on together, and the checkpoint that each goes on from; none to begin.
+
+    A killed group may have written the last checkpoints of some members alone. Each keeps the one before, too, so that
+    all can go back to the step that they have in common.
+    """
+    groups: list[tuple[list[Cell], list[Path] | Exception]] = []
+    readable: list[tuple[Cell, dict[int, Path]]] = []
+    for cell in cells:
+        generations = Generations(cell.folder.checkpoint)
+        if not generations.exist:
+            readable.append((cell, {}))
+            continue
+        try:
+            readable.append((cell, generations.readable(_identity(cell), screen.print_warning)))
+        except ValueError as error:
+            groups.append(([cell], error))
+    common = set.intersection(*(set(files) for _, files in readable)) if readable else set()
+    if common:
+        step = max(common)
+        groups.append(([cell for cell, _ in readable], [files[step] for _, files in readable]))
+        return groups
+    by_step: dict[int, list[tuple[Cell, dict[int, Path]]]] = {}
+    for cell, files in readable:
+        by_step.setdefault(max(files, default=0), []).append((cell, files))
+    for step, members in by_step.items():
+        groups.append(([cell for cell, _ in members], [files[step] for _, files in members if files]))
+    return groups
+
+
+def _identity(cell: Cell) -> Identity:
+    """What a cell's checkpoint must say of itself: its `config.yaml` holds what decides its result."""
+    settings = OmegaConf.to_container(OmegaConf.load(cell.folder.config), resolve=True)
+    assert isinstance(settings, dict)
+    return Identity(config_hash(settings["result_settings"]), cell.config.seed)
+
+
+def _train(cells: Sequence[Cell], resume_from: Sequence[Path]) -> list[Results]:
+    """Trains cells that are at the same step; the results of each."""
+    config = cells[0].config
+    commit_before, threads = commit(), config.trainer.threads or cores()
+    _set_up_process(config, threads)
+    parts = [_build_part(cell, threads) for cell in cells]
+    members = [Member(part.model, part.cell.config.seed, part.trackers) for part in parts]
+    module = TrainingModule(members, build_optimizer(config), config.trainer.log_every_n_steps)
+    trainer_config = config.trainer
+    checkpoint = ResumeCheckpoint(
+        cells[0].folder.checkpoint,
+        trainer_config.checkpoint_after_s,
+        trainer_config.checkpoint_every_s,
+        trainer_config.checkpoint_time_fraction,
+    )
+    files = RunCheckpoints(
+        [(Generations(cell.folder.checkpoint), _identity(cell)) for cell in cells],
+        lambda: [s for s, member in enumerate(members) if member.failure is None],
+        resume_from,
+    )
+    probes = ProbesAtEnd(parts)
+    trainer = _build_trainer(cells, parts, [checkpoint, probes], files)
+    if _replays_steps(config, trainer):
+        module.capture = capture_cuda_graph
+    data = parts[0].data if len(parts) == 1 else ReplicaData([part.data for part in parts])
+    try:
+        trainer.fit(module, data, ckpt_path=resume_from[0] if resume_from else None, weights_only=True)
+    except NonFiniteLossError:
+        if module.alive:
+            raise
+    session = Session(commit_before, threads, trainer, checkpoint, len(cells))
+    return [_finish(part, members[s].failure or probes.results.get(s, {}), session) for s, part in enumerate(parts)]
+
+
+def _build_part(cell: Cell, threads: int) -> _Part:
+    config = cell.config
+    data = checked(lambda: build_data(config))
+    data.setup()
+    info = data.arrays.info
+    model = build_model(config, info.image_shape, info.pixel_variance, info.classes)
+    return _Part(cell, data, model, build_probes(config, cell.folder, threads), build_trackers(config, cell.folder))
+
+
+def _finish(part: _Part, found: Results, session: Session) -> Results:
+    """Hands a member's results to its trackers and writes them; what went wrong comes back as it is."""
+    if isinstance(found, Exception):
+        for tracker in part.trackers:
+            tracker.finalize("failed")
+        return found
+    folder = part.cell.folder
+    metrics = describe(part.cell, part.data, found, session)
+    for tracker in part.trackers:
+        tracker.finish(metrics, folder)
+    if not RANK:
+        write_json(folder.metrics, metrics)  # last: a run that is killed before it is not finished for its trackers
+    return metrics
+
+
+def _set_up_process(config: DictConfig, threads: int) -> None:
     _quiet_libraries()
-    process = Process(commit(), config.trainer.threads or cores())
-    torch.set_num_threads(process.threads)
+    torch.set_num_threads(threads)
     keep_freed_memory()
     torch.set_float32_matmul_precision(config.trainer.matmul_precision)
     check_accelerator(config.trainer.accelerator, config.trainer.devices)
-    return process
 
 
-def build_trainer(
-    config: DictConfig,
-    folder: RunFolder,
-    label: str,
-    trackers: Sequence[Tracker],
-    callbacks: Sequence[L.Callback],
-    files: CheckpointIO,
+def _build_trainer(
+    cells: Sequence[Cell], parts: Sequence[_Part], callbacks: Sequence[L.Callback], files: RunCheckpoints
 ) -> L.Trainer:
-    """Lightning's trainer for a configuration.
-
-    Args:
-        config: its trainer's settings and further callbacks are used.
-        folder: of the run.
-        label: says in the progress whose training it is.
-        trackers: take the training curve.
-        callbacks: what the run itself needs; they come after the configuration's own.
-        files: how checkpoints are written and read.
-    """
+    """Lightning's trainer; the run's own `callbacks` come after those that the configuration names."""
+    config, folder = cells[0].config, cells[0].folder
     own: list[L.Callback] = [instantiate(callback) for callback in config.trainer.callbacks.values()]
-    progress = [] if RANK else training_progress(config.trainer.progress, label)
+    progress = [] if RANK else training_progress(config.trainer.progress, _label(cells))
     return L.Trainer(
         max_steps=config.trainer.max_steps,
         max_epochs=-1,
         accelerator=config.trainer.accelerator,
         devices=config.trainer.devices,
         precision=config.trainer.precision,
-        logger=list(trackers),
+        logger=[tracker for part in parts for tracker in part.trackers],
         callbacks=[*own, *progress, *callbacks],
         limit_val_batches=None if config.data.val_fraction else 0,
         num_sanity_val_steps=0,
@@ -94,73 +230,14 @@ def build_trainer(
     )
 
 
-def fit(
-    trainer: L.Trainer,
-    model: ChunkTraining,
-    data: L.LightningDataModule,
-    config: DictConfig,
-    checkpoint: ResumeCheckpoint,
-) -> None:
-    """Trains from the last checkpoint, if there is one."""
-    if replays_steps(config, trainer):
-        model.capture = capture_cuda_graph
-    resumed = checkpoint.path if checkpoint.path.exists() else None
-    if resumed:
-        read_checkpoint(resumed)  # Lightning's own words for a damaged one name no file
-    trainer.fit(model, data, ckpt_path=resumed, weights_only=False)
+def _label(cells: Sequence[Cell]) -> str:
+    """Whose training it is, for the progress."""
+    seeds = ", ".join(str(cell.config.seed) for cell in cells)
+    seed = "seed" if len(cells) == 1 else "seeds"
+    return f"{cells[0].choices['bottleneck']} on {cells[0].config.data.name}, {seed} {seeds}"
 
 
-@dataclass(frozen=True)
-class Trained:
-    """How a run was trained, for its `metrics.json`.
-
-    Attributes:
-        together: how many seeds were trained at once.
-    """
-
-    process: Process
-    trainer: L.Trainer
-    checkpoint: ResumeCheckpoint
-    together: int
-
-
-def describe(
-    config: DictConfig, choices: dict[str, Any], data: ImageData, probed: dict[str, Any], trained: Trained
-) -> dict[str, Any]:
-    """The content of a run's `metrics.json`."""
-    info = data.arrays.info
-    resolved: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
-    results = dict(probed)
-    probe_s = results.pop("probe_s", None)
-    return {
-        "status": "finished",
-        "bottleneck": choices["bottleneck"],
-        "data": info.name,
-        "seed": config.seed,
-        "fidelity": config.fidelity,
-        "steps": trained.trainer.global_step,
-        "config_hash": config_hash(result_settings(resolved, info.sha256)),
-        **results,
-        "protocol": resolved["probes"],
-        "provenance": {
-            "commit": trained.process.commit,
-            "versions": {name: version(name) for name in ("softvq", "torch", "lightning", "scikit-learn", "numpy")},
-            "data": {"name": info.name, "source": info.source, "sha256": info.sha256, "verified": info.verified},
-            "network": built_network(config, choices["network"]),
-            "device": device_name(trained.trainer),
-            "devices": trained.trainer.world_size,
-            "threads": trained.process.threads,
-            "seeds_at_once": trained.together,
-        },
-        "time": {
-            "fit_s": trained.checkpoint.trained_s,
-            "steps_per_s": trained.checkpoint.steps_per_s,
-            "probe_s": probe_s,
-        },
-    }
-
-
-def replays_steps(config: DictConfig, trainer: L.Trainer) -> bool:
+def _replays_steps(config: DictConfig, trainer: L.Trainer) -> bool:
     """Whether training replays a captured CUDA graph: on one GPU, unless `trainer.cuda_graph=false`.
 
     Raises:
@@ -184,12 +261,6 @@ def _can_be_captured(optimizer: DictConfig) -> bool:
     """Whether an optimiser computes all of its update on the device; what Python counts, a replay would repeat."""
     kind = get_class(optimizer["_target_"])
     return kind is torch.optim.SGD or "capturable" in inspect.signature(kind).parameters
-
-
-def device_name(trainer: L.Trainer) -> str:
-    """The accelerator that trained, in its vendor's words; `cpu` without one."""
-    device = trainer.strategy.root_device
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def _quiet_libraries() -> None:

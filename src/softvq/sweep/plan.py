@@ -127,7 +127,7 @@ def _check(cell: Cell) -> tuple[str, int]:
     """What does not fit in a cell, if anything, and how many parameters its model has."""
     import torch
 
-    from softvq.run.build import build_data, build_model
+    from softvq.run.build import build_data, build_model, build_optimizer
 
     try:
         with torch.device("meta"):
@@ -136,7 +136,7 @@ def _check(cell: Cell) -> tuple[str, int]:
     except (ValueError, InstantiationException) as error:
         return str(error), 0
     try:
-        model.make_optimizer([torch.nn.Parameter(torch.zeros(1))])
+        build_optimizer(cell.config)([torch.nn.Parameter(torch.zeros(1))])
     except Exception as error:  # an optimiser's constructor raises whatever it likes
         return f"optimizer: {str(error).splitlines()[0]}", 0
     return "", sum(parameter.numel() for parameter in model.parameters())
@@ -179,14 +179,13 @@ def _estimate(pending: list[PlannedCell], call: Call) -> None:
         kind = _kind(cell)
         if not {(*kind, len(job)), (*kind, 1)} & past.keys():
             unknown[kind] = cell
-    measured = dict(zip(unknown, call(_measure, list(unknown.values()), len(jobs)), strict=True)) if unknown else {}
     for job in jobs:
         cell = cell_of(job[0])
         kind = _kind(cell)
-        alone = past.get((*kind, 1)) or measured.get(kind, 0.0)
+        alone = past.get((*kind, 1), 0.0)
         speed = past.get((*kind, len(job))) or alone / len(job)  # of the job, all of whose cells share its time
         for planned in job:
-            planned.remaining_s = cell.config.trainer.max_steps / speed / len(job)
+            planned.remaining_s = cell.config.trainer.max_steps / speed / len(job) if speed else None
     for planned in pending:
         planned.remaining_s = planned.remaining_s or 0.0
 
@@ -219,32 +218,6 @@ def _decisive(config: DictConfig) -> tuple[Any, ...]:
     """What else decides how fast a network trains on some data."""
     trainer = config.trainer
     return (config.data.batch_size, trainer.threads, trainer.accelerator, trainer.precision)
-
-
-def _measure(cell: Cell) -> float:
-    """Steps per second of the bare training step on random images."""
-    import time
-
-    import torch
-
-    from softvq.run.build import build_model
-    from softvq.training.malloc import keep_freed_memory
-
-    torch.set_num_threads(cell.config.trainer.threads)
-    keep_freed_memory()
-    shape = cell.source().image_shape()
-    model = build_model(cell.config, shape, pixel_variance=1.0)
-    optimizer = model.configure_optimizers()
-    assert optimizer is not None
-    images = torch.randint(256, (MEASURED_STEPS + 2, cell.config.data.batch_size, *shape), dtype=torch.uint8)
-    times = []
-    for batch, noise in zip(images, model.draw_noise(0, images), strict=True):
-        started = time.perf_counter()
-        optimizer.zero_grad()
-        model.loss(batch, noise)["loss"].backward()
-        optimizer.step()
-        times.append(time.perf_counter() - started)
-    return 1 / median(times[2:])
 
 
 def plan_table(plan: Plan) -> Table:

@@ -200,7 +200,7 @@ def _outcomes(job: Job, answer: Any, before: Mapping[str, Trace]) -> dict[str, O
         reason = f"the job ended without an outcome: {value!r}"
     except Exception as error:  # the job's own exception, kept by Hydra, or the launcher's
         value, reason = None, f"{type(error).__name__}: {error}"
-    told = value if isinstance(value, list) else [value]
+    told = value if isinstance(value, list) else []
     if len(told) == len(job) and all(isinstance(outcome, Outcome) for outcome in told):
         return {planned.name: outcome for planned, outcome in zip(job, told, strict=True)}
     ends = {planned.name: _recorded_end(planned, before[planned.name]) for planned in job}

@@ -74,7 +74,7 @@ def _call_in_worker(launcher: DictConfig, function: Callable[[X], Y], argument: 
 @cache
 def _load() -> None:
     """Loads what a cell needs, once a process."""
-    import softvq.run.build  # noqa: F401
+    import softvq.run.train  # noqa: F401
 
     # joblib has garbage collected between two cells, which takes a third of a second if it looks at all of this.
     gc.freeze()

@@ -1,53 +1,229 @@
-"""Checkpoints by the clock, for resuming; and how long and how fast a run trained."""
+"""Checkpoints: what a run resumes from, what they say of themselves, and when they are written."""
 
 import time
-from collections.abc import Callable, Sequence
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
 from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
-from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
-from softvq.run_folder import DamagedFileError
-from softvq.training.replicas import checkpoint_of_member, checkpoint_of_replicas
+from softvq.run_folder import PREVIOUS, DamagedFileError, sync, sync_folder
+from softvq.training.replicas import stacked_state, state_of_member
 
+FORMAT = 2  # 1: until runs recorded what they are; those still load
 WARM_UP_STEPS = 50
 AGREED_STEPS = 10  # between two questions of several devices' processes to the first of them
+STACKED, SINGLE = "net.stacked.model.", "net."  # what precedes an autoencoder's own names of its weights in the module
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """What a checkpoint holds, its arrays mapped from the file.
+@dataclass(frozen=True)
+class Identity:
+    """What a checkpoint belongs to."""
+
+    config_hash: str
+    seed: int
+
+
+class ForeignCheckpointError(ValueError):
+    """A checkpoint that belongs to another run."""
+
+    def __init__(self, path: Path, key: str, found: Any, expected: Any) -> None:
+        super().__init__(
+            f"{path} is of another run: its {key} is {found}, this run's is {expected}; "
+            "choose another folder (hydra.run.dir=PATH) or start over with resume=never"
+        )
+
+
+def read_checkpoint(path: Path, identity: Identity | None = None) -> dict[str, Any]:
+    """What a checkpoint holds, its tensors mapped from the file.
+
+    Nothing in it is executed, and every byte has been compared with the checksums of the file's own records.
+
+    Args:
+        path: of the file.
+        identity: what it must belong to; None takes any.
 
     Raises:
         DamagedFileError: if it is not what a run writes.
+        ForeignCheckpointError: if it belongs to something else.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=False, mmap=True)
-    except FileNotFoundError:
+        with zipfile.ZipFile(path) as records:
+            if damaged := records.testzip():
+                raise DamagedFileError(path, f"the checksum of its record {damaged} does not match")
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (FileNotFoundError, DamagedFileError):
         raise
     except Exception as error:  # torch raises whatever unpickling strange bytes comes upon
-        raise DamagedFileError(path, f"{type(error).__name__}: {error}".splitlines()[0]) from error
-    if not isinstance(content, dict) or "state_dict" not in content or "global_step" not in content:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DamagedFileError(path, reason) from error
+    if not isinstance(content, dict) or not {"state_dict", "global_step"} <= content.keys():
         raise DamagedFileError(path, "it holds no trained model")
+    about = content.get("run")
+    if isinstance(about, dict) and identity is not None:
+        for key, expected in asdict(identity).items():
+            if about.get(key) != expected:
+                raise ForeignCheckpointError(path, key, about.get(key), expected)
     return content
 
 
-class ResumeCheckpoint(L.Callback):
-    """Writes `last.ckpt` after some seconds of training, then at intervals that grow with the run, and at the end.
+@dataclass(frozen=True)
+class Generations:
+    """The two newest checkpoints of a run: the one before is kept in case the last cannot be read."""
+
+    last: Path
+
+    @property
+    def previous(self) -> Path:
+        """Of the save before the last."""
+        return self.last.with_name(PREVIOUS)
+
+    @property
+    def exist(self) -> bool:
+        """Whether there is anything to resume from."""
+        return self.last.exists() or self.previous.exists()
+
+    def readable(self, identity: Identity, tell: Callable[[str], None]) -> dict[int, Path]:
+        """Step -> file of those that can be read, the newest first.
+
+        Args:
+            identity: what they must belong to.
+            tell: is told why one cannot be read, if another can.
+
+        Raises:
+            DamagedFileError: if there are files and none can be read.
+            ForeignCheckpointError: if one belongs to another run.
+        """
+        found: dict[int, Path] = {}
+        faults: list[DamagedFileError] = []
+        for path in (self.last, self.previous):
+            if path.exists():
+                try:
+                    found.setdefault(int(read_checkpoint(path, identity)["global_step"]), path)
+                except DamagedFileError as error:
+                    faults.append(error)
+        if faults and not found:
+            raise faults[0]
+        for fault in faults:
+            tell(f"{fault.path}: {fault.reason}; going on from the checkpoint before it")
+        return found
+
+    def write(self, content: dict[str, Any]) -> None:
+        """Makes `content` the last one and the last one the previous one; each is whole or absent at any time."""
+        self.last.parent.mkdir(parents=True, exist_ok=True)
+        partial = self.last.with_name(f".{self.last.name}")
+        try:
+            torch.save(content, partial)
+            sync(partial)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+        if self.last.exists():
+            self.last.replace(self.previous)
+        partial.replace(self.last)
+        sync_folder(self.last.parent)
+
+
+class RunCheckpoints(CheckpointIO):
+    """Writes a checkpoint of the training module as one file for each run that is trained in it, and reads them back.
+
+    Each file is what a run of that seed alone would have written, from which it can go on alone.
 
     Args:
-        path: of the checkpoint.
+        runs: the files of each member, and what it is.
+        alive: tells the numbers of the members whose training goes on; what a failed one has is left as it is.
+        resume_from: file of each member to go on from; empty to begin.
+    """
+
+    def __init__(
+        self,
+        runs: Sequence[tuple[Generations, Identity]],
+        alive: Callable[[], Sequence[int]],
+        resume_from: Sequence[Path],
+    ) -> None:
+        self.runs, self.alive, self.resume_from = runs, alive, resume_from
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        for s in self.alive():
+            generations, identity = self.runs[s]
+            own = checkpoint_of_member(checkpoint, s)
+            own["run"] = {"format": FORMAT, "step": own["global_step"], **asdict(identity)}
+            generations.write(own)
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        members = [
+            read_checkpoint(own, identity) for own, (_, identity) in zip(self.resume_from, self.runs, strict=True)
+        ]
+        return checkpoint_of_module(members)
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        for generations, _ in self.runs:
+            generations.last.unlink(missing_ok=True)
+
+
+def checkpoint_of_member(checkpoint: Mapping[str, Any], s: int) -> dict[str, Any]:
+    """The part of the module's checkpoint that is member s, under the autoencoder's own names."""
+    stacked = any(name.startswith(STACKED) for name in checkpoint["state_dict"])
+    if stacked:
+        weights = {name.removeprefix(STACKED): w[s].clone() for name, w in checkpoint["state_dict"].items()}
+        optimizers = [state_of_member(optimizer, s) for optimizer in checkpoint["optimizer_states"]]
+    else:
+        weights = {name.removeprefix(SINGLE): w for name, w in checkpoint["state_dict"].items()}
+        optimizers = checkpoint["optimizer_states"]
+    rest = {key: value for key, value in checkpoint.items() if key != "curves"}
+    return {**rest, "state_dict": weights, "optimizer_states": optimizers, "curve": checkpoint["curves"][s]}
+
+
+def checkpoint_of_module(members: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The module's checkpoint, put together from its members', which are of the same step."""
+    first = members[0]
+    if len(members) == 1:
+        weights = {f"{SINGLE}{name}": w for name, w in first["state_dict"].items()}
+        optimizers = first["optimizer_states"]
+    else:
+        weights = {
+            f"{STACKED}{name}": torch.stack([member["state_dict"][name] for member in members])
+            for name in first["state_dict"]
+        }
+        optimizers = [
+            stacked_state([member["optimizer_states"][number] for member in members])
+            for number in range(len(first["optimizer_states"]))
+        ]
+    curves = [_curve(member["curve"]) for member in members]
+    return {**first, "state_dict": weights, "optimizer_states": optimizers, "curves": curves}
+
+
+def _curve(state: Any) -> dict[str, Any]:
+    if isinstance(state, Mapping):
+        return dict(state)
+    sums, steps = state  # format 1
+    return {"sums": sums, "steps": steps, "statistics": {}}
+
+
+class ResumeCheckpoint(L.Callback):
+    """Saves after some seconds of training, then at intervals that grow with the run, and at the end.
+
+    Args:
+        path: handed to Lightning, which names no other; `RunCheckpoints` knows where the files go.
         after_s: seconds of training before the first.
         every_s: seconds between two, at least.
         time_fraction: part of the time trained so far between two, at least.
+
+    Attributes:
+        trained_s: seconds of training, earlier sessions included.
+        steps_per_s: from step 50 of this session to its last.
     """
 
     def __init__(self, path: Path, after_s: float, every_s: float, time_fraction: float) -> None:
         self.path = path
         self.after_s, self.every_s, self.time_fraction = after_s, every_s, time_fraction
-        self.trained_s = 0.0  # seconds of training, earlier sessions included
+        self.trained_s = 0.0
         self.steps_per_s: float | None = None
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -67,7 +243,7 @@ class ResumeCheckpoint(L.Callback):
     def on_train_batch_start(self, trainer: L.Trainer, *args: Any) -> None:
         # Not at the end of the batch before: its validation came after that, and a resumed run would not repeat it.
         if self._due(trainer):
-            self._save(trainer)
+            trainer.save_checkpoint(self.path)
             self._next_save = self.trained_s + max(self.every_s, self.time_fraction * self.trained_s)
 
     def _due(self, trainer: L.Trainer) -> bool:
@@ -78,9 +254,6 @@ class ResumeCheckpoint(L.Callback):
         return trainer.global_step % AGREED_STEPS == 0 and trainer.strategy.broadcast(due)
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._save(trainer)
-
-    def _save(self, trainer: L.Trainer) -> None:
         trainer.save_checkpoint(self.path)
 
     def state_dict(self) -> dict[str, Any]:
@@ -88,44 +261,3 @@ class ResumeCheckpoint(L.Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.trained_s = state_dict["trained_s"]
-
-
-class WholeFile(TorchCheckpointIO):
-    """A checkpoint written to a neighbour's name and renamed, so that it is whole or absent.
-
-    Lightning's own way builds the whole file in memory first, which takes three times as long.
-    """
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}")
-        torch.save(checkpoint, partial)
-        partial.replace(path)
-
-
-class MemberFiles(CheckpointIO):
-    """The checkpoint of replicas as one ordinary checkpoint for each member, from which it could go on alone.
-
-    Args:
-        paths: of each member's; Lightning knows of the first alone.
-        alive: tells the members whose training goes on; what a failed one has is left as it is.
-    """
-
-    def __init__(self, paths: Sequence[Path], alive: Callable[[], Sequence[int]]) -> None:
-        self.paths, self.alive = paths, alive
-        self.file = WholeFile()
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        for s in self.alive():
-            self.file.save_checkpoint(checkpoint_of_member(checkpoint, s), self.paths[s], storage_options)
-
-    def load_checkpoint(
-        self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = None
-    ) -> dict[str, Any]:
-        members = [self.file.load_checkpoint(own, map_location, weights_only) for own in self.paths]
-        return checkpoint_of_replicas(members)
-
-    def remove_checkpoint(self, path: str | Path) -> None:
-        for own in self.paths:
-            self.file.remove_checkpoint(own)

@@ -1,212 +1,197 @@
-"""Training in chunks of steps: what a single autoencoder and several stacked ones share."""
+"""The LightningModule: trains one autoencoder, or several stacked ones, a chunk of optimiser steps at a time."""
 
-import math
-from abc import abstractmethod
-from collections.abc import Callable, Iterable, Sequence
-from typing import cast
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
 
 import lightning as L
 import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
+from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
+<<<<<<< HEAD
 from softvq.data.chunks import Chunk
+=======
+from softvq.bottlenecks.base import Noise
+from softvq.data.chunks import Chunk
+from softvq.health import panel
+from softvq.randomness import Stream, generator
+from softvq.training.autoencoder import Autoencoder
+>>>>>>> 7a35c9b (One training path: a plain autoencoder in one training module for one seed or several, probed after fit; checkpoints say what they are, keep the one before, and are read without executing anything)
 from softvq.training.cuda_graph import Capture, ReplayedSteps
+from softvq.training.curve import Curve, NonFiniteLossError
+from softvq.training.replicas import StackedAutoencoders
 from softvq.training.update_in_backward import UpdateInBackward, can_update_in_backward
 
 # What Lightning calls around backward and update.
 GRADIENT_HOOKS = ("on_before_zero_grad", "on_before_backward", "on_after_backward", "on_before_optimizer_step")
 
 
-def watches_gradients(trainer: L.Trainer) -> bool:
-    """Whether a callback wants to be called around backward or update, so that each step must go through Lightning."""
-    callbacks = trainer.callbacks  # type: ignore[attr-defined]
-    return any(is_overridden(hook, callback, L.Callback) for callback in callbacks for hook in GRADIENT_HOOKS)
+@dataclass
+class Member:
+    """One run among those that are trained at once; most often the only one.
 
-
-class NonFiniteLossError(RuntimeError):
-    """A loss term that is no finite number; training stops and the last good checkpoint stays."""
-
-    def __init__(self, step: int, term: str, value: float) -> None:
-        super().__init__(
-            f"{term} is {value} at step {step}; the last good checkpoint is kept. "
-            "Lower optimizer.lr or the bottleneck's weights, or start over with resume=never"
-        )
-        self.step, self.term = step, term
-
-
-class Curve:
-    """Means of the loss terms over the steps between two rows of a run's training curve.
-
-    Args:
-        sums: of the terms since the last row, by name.
-        steps: how many there were.
+    Attributes:
+        model: as it was built for a run of its own.
+        seed: of its noise.
+        loggers: take its training curve.
+        curve: what has been added up since the curve's last row.
+        failure: what ended its training while others went on.
     """
 
-    def __init__(self, sums: dict[str, float] | None = None, steps: int = 0) -> None:
-        self.sums, self.steps = sums or {}, steps
+    model: Autoencoder
+    seed: int
+    loggers: Sequence[Logger]
+    curve: Curve = field(default_factory=Curve)
+    failure: NonFiniteLossError | None = None
 
-    def add(self, first_step: int, names: Sequence[str], rows: Sequence[Sequence[float]]) -> None:
-        """Adds the terms' values of consecutive steps.
-
-        Raises:
-            NonFiniteLossError: for the first term that is no finite number.
-        """
-        for step, row in enumerate(rows, start=first_step + 1):
-            bad = [(name, value) for name, value in zip(names, row, strict=True) if not math.isfinite(value)]
-            if bad:  # the first one is the loss itself, the sum of the others
-                raise NonFiniteLossError(step, *bad[min(1, len(bad) - 1)])
-        self.steps += len(rows)
-        for row in rows:
-            for name, value in zip(names, row, strict=True):
-                self.sums[name] = self.sums.get(name, 0.0) + value
-
-    def row(self) -> dict[str, float]:
-        """The means since the last row, by names like `train/loss`; begins the next."""
-        means = {f"train/{name}": total / self.steps for name, total in self.sums.items()}
-        self.sums, self.steps = {}, 0
-        return means
-
-    def state(self) -> tuple[dict[str, float], int]:
-        """What a checkpoint keeps: the arguments that make it anew."""
-        return self.sums, self.steps
+    def log(self, row: Mapping[str, float], step: int) -> None:
+        """Adds a row to its training curve."""
+        for logger in self.loggers:
+            logger.log_metrics(dict(row), step=step)
 
 
-class ChunkTraining(L.LightningModule):
+class TrainingModule(L.LightningModule):
     """Trains a chunk of several optimiser steps as one of Lightning's.
 
-    The trainer's `global_step` and `max_steps` count optimiser steps. Where a step's time counts (one CPU with a fused
-    Adam, one GPU), neither backward nor update goes through Lightning, which is told that a step was made; unless a
-    callback wants to be called there.
+    The trainer's `global_step` and `max_steps` count optimiser steps. A single member is trained as it is; several are
+    stacked, and every number below has a last axis of length S then.
 
     Args:
-        optimizer: makes the optimiser from the parameters.
+        members: the runs that are trained at once; they differ in their seeds alone.
+        make_optimizer: makes the optimiser from the parameters.
         log_every_n_steps: steps whose mean is one row of the training curve.
 
     Attributes:
         capture: how a step is captured to be replayed instead of run from Python; None runs each from Python.
     """
 
-    def __init__(self, optimizer: Callable[[Iterable[nn.Parameter]], Optimizer], log_every_n_steps: int) -> None:
+    def __init__(
+        self,
+        members: Sequence[Member],
+        make_optimizer: Callable[[Iterable[Any]], Optimizer],
+        log_every_n_steps: int,
+    ) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.make_optimizer, self.log_every_n_steps = optimizer, log_every_n_steps
+        self.members = list(members)
+        models = [member.model for member in members]
+        self.net: Autoencoder | StackedAutoencoders = models[0] if len(models) == 1 else StackedAutoencoders(models)
+        self.make_optimizer, self.log_every_n_steps = make_optimizer, log_every_n_steps
         self.capture: Capture | None = None
-        self._update_in_backward: UpdateInBackward | None = None
+        self._in_backward: UpdateInBackward | None = None
         self._replayed: ReplayedSteps | None = None
-        self.term_names: list[str] = []
+        self._term_names: list[str] = []
+        self._statistics: dict[str, Tensor] = {}  # sums since the curve's last row, changed in place by each step
 
-    @abstractmethod
-    def loss(self, images: Tensor, noise: Tensor | None = None) -> dict[str, Tensor]:
-        """The loss and its unweighted terms, each () or, of S replicas, (S,).
+    @property
+    def alive(self) -> list[Member]:
+        """The members whose training has not failed."""
+        return [member for member in self.members if member.failure is None]
 
-        Shapes: images uint8 (B, H, W, C) or (S, B, H, W, C); noise as the bottleneck draws it, of replicas stacked.
-        """
-
-    @abstractmethod
-    def draw_noise(self, first_step: int, images: Tensor) -> Iterable[Tensor | None]:
-        """The noise of each step of a chunk, on the images' device.
-
-        Shapes: images (steps, B, H, W, C) or (steps, S, B, H, W, C).
-        """
-
-    @abstractmethod
-    def record(self, first_step: int, values: Tensor) -> None:
-        """Adds a chunk's terms, (steps, terms) or (steps, terms, S), to the curve and logs the row that ends with it.
-
-        Raises:
-            NonFiniteLossError: if there is nothing left to train.
-        """
-
-    def ends_row(self, step: int) -> bool:
-        """Whether a row of the training curve ends with this many steps."""
-        return step % self.log_every_n_steps == 0 or step == self.trainer.max_steps
+    def model_of(self, s: int) -> Autoencoder:
+        """Member s with the weights that it has by now, in the precision that it was trained in."""
+        model = self.members[s].model
+        if isinstance(self.net, StackedAutoencoders):
+            weights = self.net.member_weights(s)
+            model.to(next((w.dtype for w in weights.values() if w.is_floating_point()), torch.float32))
+            model.load_state_dict(weights)
+        return model
 
     def configure_optimizers(self) -> Optimizer | None:
-        parameters = [p for p in self.parameters() if p.requires_grad]
-        if not parameters:
+        rates = self.members[0].model.bottleneck.learning_rates
+        groups: dict[str, list[nn.Parameter]] = {}
+        for name, parameter in self.named_parameters():
+            if parameter.requires_grad:
+                own = next((part for part in rates if f"bottleneck.{part}." in name), "")
+                groups.setdefault(own, []).append(parameter)
+        if not groups:
             return None
-        return self.make_optimizer(parameters)
+        return self.make_optimizer(
+            [{"params": of, **({"lr": rates[part]} if part else {})} for part, of in groups.items()]
+        )
 
     def on_train_start(self) -> None:
-        self.on_train_end()  # of a training that an error ended
-        # After a checkpoint was loaded, which has the settings of the session that wrote it.
+        self.on_train_end()  # in case an error ended an earlier training
+        # Loading a checkpoint has restored the settings of the session that wrote it.
         for optimizer in self.trainer.optimizers:
             for group in optimizer.param_groups:
                 if "capturable" in group:  # its step counts live on the device, where a replay can raise them
                     group["capturable"] = self.capture is not None
-            if self.capture is not None:
-                for parameter, state in optimizer.state.items():
-                    if "step" in state:
-                        state["step"] = torch.as_tensor(state["step"], dtype=torch.float32, device=parameter.device)
-            if self._updates_in_backward(optimizer):
-                self._update_in_backward = UpdateInBackward(cast(Adam, optimizer))
-
-    def _updates_in_backward(self, optimizer: Optimizer) -> bool:
-        single = self.trainer.world_size == 1 and not watches_gradients(self.trainer)
-        on_cpu = self.device.type == "cpu" and self.capture is None
-        return single and on_cpu and can_update_in_backward(optimizer)
+            for parameter, state in optimizer.state.items():
+                if "step" in state:
+                    device = parameter.device if self.capture is not None else torch.device("cpu")
+                    state["step"] = torch.as_tensor(state["step"], dtype=torch.float32, device=device)
+            single = self.trainer.world_size == 1 and not watches_gradients(self.trainer)
+            on_cpu = self.device.type == "cpu" and self.capture is None
+            if single and on_cpu and can_update_in_backward(optimizer):
+                self._in_backward = UpdateInBackward(optimizer, self.make_optimizer)
 
     def on_train_end(self) -> None:
-        if self._update_in_backward:
-            self._update_in_backward.remove()
-            self._update_in_backward = None
+        if self._in_backward:
+            self._in_backward.remove()
+            self._in_backward = None
 
     def training_step(self, chunk: Chunk, batch_idx: int) -> None:
-        noises = self.draw_noise(chunk.first_step, chunk.images)
-        if self.capture is not None:
-            step = self._replayed_step
-        else:
-            step = self._step_updating_in_backward if self._update_in_backward else self._step
+        step = self._step if self.capture is None else self._replayed_step
+        noises = self._draw_noise(chunk)
         values = [step(images, noise) for images, noise in zip(chunk.images, noises, strict=True)]
-        self.record(chunk.first_step, torch.stack(values))
+        self._record(chunk.first_step, torch.stack(values))
 
-    def _wrapped_optimizer(self) -> LightningOptimizer:
+    def _draw_noise(self, chunk: Chunk) -> Iterator[Noise]:
+        """The noise of each step, when its turn comes: the processor draws it while a GPU is at the step before.
+
+        It is drawn for the whole batch and cut to this process's rows: a function of (seed, step) alone.
+        """
+        images = chunk.images  # (steps, B, H, W, C) or (steps, S, B, H, W, C)
+        share, world = images.shape[-4], self.trainer.world_size
+        rows = slice(self.trainer.global_rank * share, (self.trainer.global_rank + 1) * share)
+        for step in range(chunk.first_step, chunk.first_step + len(images)):
+            with _default_dtype(torch.float32):  # Lightning's is the model's precision
+                drawn = [_drawn(member, step, share * world) for member in self.members]
+            yield self._to_model(drawn, rows)
+
+    def _to_model(self, drawn: Sequence[Noise], rows: slice) -> Noise:
+        first = drawn[0]
+        if first is None:
+            return None
+        if isinstance(first, dict):
+            return {name: self._to_model([noise[name] for noise in drawn], rows) for name in first}  # type: ignore[index,misc]
+        tensors = [noise[rows] for noise in drawn if isinstance(noise, Tensor)]
+        noise = tensors[0] if len(tensors) == 1 else torch.stack(tensors)
+        return noise.to(self.device, non_blocking=True).type(self.dtype)
+
+    def _step(self, images: Tensor, noise: Noise) -> Tensor:
+        """One optimiser step; returns the terms' values, (terms,) or (terms, S)."""
         optimizer = self.optimizers()
         assert isinstance(optimizer, LightningOptimizer)
-        return optimizer
-
-    def _step(self, images: Tensor, noise: Tensor | None) -> Tensor:
-        """One optimiser step through Lightning; returns the terms' values, (terms,) or (terms, S)."""
-        optimizer = self._wrapped_optimizer()
-        terms = self.loss(images, noise)
+        terms = self._loss(images, noise)
         # Without buffers to add to, backward hands its results over instead of adding them.
         optimizer.zero_grad(set_to_none=True)
-        self.manual_backward(_total(terms))
-        optimizer.step()
-        return self._values(terms)
+        with _default_dtype(torch.float32):  # in which Adam counts steps: bfloat16 would stop at 256
+            self.manual_backward(_total(terms))
+            optimizer.step()
+        return _values(terms)
 
-    def _step_updating_in_backward(self, images: Tensor, noise: Tensor | None) -> Tensor:
-        """The same step where backward updates the parameters and leaves no gradients."""
-        assert self._update_in_backward is not None
-        wrapped = self._wrapped_optimizer()
-        wrapped._on_before_step()
-        terms = self.loss(images, noise)
-        _total(terms).backward()
-        self._update_in_backward.finish()
-        wrapped._on_after_step()  # global_step counts it
-        return self._values(terms)
-
-    def _values(self, terms: dict[str, Tensor]) -> Tensor:
-        torch.clear_autocast_cache()  # mixed precision keeps weights cast for a whole chunk otherwise
-        self.term_names = list(terms)
-        return torch.stack([term.detach() for term in terms.values()])
-
-    def _replayed_step(self, images: Tensor, noise: Tensor | None) -> Tensor:
+    def _replayed_step(self, images: Tensor, noise: Noise) -> Tensor:
         """The same step without Lightning, whose Python would not be replayed; Lightning is told that it happened."""
-        wrapped = self._wrapped_optimizer()
+        wrapped = self.optimizers()
+        assert isinstance(wrapped, LightningOptimizer)
         if self._replayed is None:
             assert self.capture is not None
             optimizer = wrapped.optimizer
 
-            def step(images: Tensor, noise: Tensor | None) -> Tensor:
-                terms = self.loss(images, noise)
+            def step(images: Tensor, noise: Noise) -> Tensor:
+                terms = self._loss(images, noise)
                 optimizer.zero_grad(set_to_none=True)
-                _total(terms).backward()
-                optimizer.step()
-                return self._values(terms)
+                with _default_dtype(torch.float32):
+                    _total(terms).backward()
+                    optimizer.step()
+                return _values(terms)
 
             self._replayed = ReplayedSteps(step, self.capture)
         wrapped._on_before_step()
@@ -214,7 +199,131 @@ class ChunkTraining(L.LightningModule):
         wrapped._on_after_step()  # global_step counts it
         return values
 
+    def _loss(self, images: Tensor, noise: Noise) -> dict[str, Tensor]:
+        terms, statistics = self.net.loss(images, noise)
+        self._term_names = list(terms)
+        with torch.no_grad():
+            for name, value in statistics.items():
+                if name in self._statistics:
+                    self._statistics[name] += value
+                else:
+                    self._statistics[name] = value.clone()
+        return terms
+
+    def _record(self, first_step: int, values: Tensor) -> None:
+        """Adds a chunk's terms, (steps, terms) or (steps, terms, S), to the members' curves, and logs a row's end."""
+        values = self.trainer.strategy.reduce(values, reduce_op="mean")  # over devices, whose shares are alike in size
+        rows = values.reshape(*values.shape[:2], -1).movedim(2, 0).tolist()  # member, step, term; waits for the device
+        losses = []
+        for member, of_member in zip(self.members, rows, strict=True):
+            if member.failure is None:
+                try:
+                    member.curve.add(first_step, self._term_names, of_member)
+                    losses.append(of_member[-1][0])
+                except NonFiniteLossError as error:
+                    member.failure = error
+        if not losses:
+            raise next(member.failure for member in self.members if member.failure)
+        for member in self.members:
+            if member.failure is not None:
+                for logger in member.loggers:
+                    logger.finalize("failed")
+                member.loggers = ()
+        self.log("loss", sum(losses) / len(losses), prog_bar=True, logger=False)
+        step = first_step + len(values)
+        if step % self.log_every_n_steps == 0 or step == self.trainer.max_steps:
+            self._hand_over_statistics()
+            for member in self.alive:
+                member.log(member.curve.row(), step)
+            for value in self._statistics.values():
+                value.zero_()
+
+    def _hand_over_statistics(self) -> None:
+        """Gives each member its part of the sums, added over devices."""
+        summed = {
+            name: self.trainer.strategy.reduce(value.clone(), reduce_op="sum").cpu()
+            for name, value in self._statistics.items()
+        }
+        for s, member in enumerate(self.members):
+            member.curve.statistics = {
+                name: (value if len(self.members) == 1 else value[s]).clone() for name, value in summed.items()
+            }
+
+    def on_validation_epoch_start(self) -> None:
+        self._validated: dict[str, Tensor] = {}
+
+    def validation_step(self, images: Tensor, batch_idx: int) -> None:
+        terms, statistics = self.net.loss(images)
+        size = images.shape[-4]
+        weighted = {f"term/{name}": size * value.double() for name, value in terms.items()}
+        sums = {"size": torch.tensor(float(size), device=images.device, dtype=torch.float64), **weighted, **statistics}
+        self._validated = {name: self._validated.get(name, 0) + value for name, value in sums.items()}
+
+    def on_validation_epoch_end(self) -> None:
+        summed = {
+            name: self.trainer.strategy.reduce(value, reduce_op="sum").cpu() for name, value in self._validated.items()
+        }
+        size = summed.pop("size")
+        for s, member in enumerate(self.members):
+            if member.failure is not None:
+                continue
+            own = {name: value if len(self.members) == 1 else value[s] for name, value in summed.items()}
+            terms = {name: own.pop(name) for name in list(own) if name.startswith("term/")}
+            row = {f"val/{name.removeprefix('term/')}": float(value / size) for name, value in terms.items()}
+            health = {f"val/{name}": float(value) for name, value in panel(own).items()}
+            member.log({**row, **health}, self.trainer.global_step)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._hand_over_statistics()
+        checkpoint["curves"] = [
+            {"sums": member.curve.sums, "steps": member.curve.steps, "statistics": member.curve.statistics}
+            for member in self.members
+        ]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        for member, state in zip(self.members, checkpoint["curves"], strict=True):
+            member.curve = Curve(**state)
+        names = self.members[0].curve.statistics
+        self._statistics = {
+            name: torch.stack([member.curve.statistics[name] for member in self.members])
+            if len(self.members) > 1
+            else self.members[0].curve.statistics[name].clone()
+            for name in names
+        }
+        if self.trainer.global_rank:  # the sums are everybody's: only the first process goes on from them
+            for value in self._statistics.values():
+                value.zero_()
+
+    def on_fit_start(self) -> None:
+        self._statistics = {name: value.to(self.device) for name, value in self._statistics.items()}
+
+
+def _drawn(member: Member, step: int, batch: int) -> Noise:
+    model = member.model
+    return model.bottleneck.draw_noise(batch, model.encoder.positions, generator(member.seed, Stream.NOISE, step))
+
+
+def _values(terms: dict[str, Tensor]) -> Tensor:
+    torch.clear_autocast_cache()  # mixed precision keeps weights cast for a whole chunk otherwise
+    return torch.stack([term.detach() for term in terms.values()])
+
 
 def _total(terms: dict[str, Tensor]) -> Tensor:
-    """The loss to differentiate, (); replicas share no parameter: each gets its own gradient from their sum."""
+    """The loss to differentiate, (); members share no parameter: each gets its own gradient from their sum."""
     return terms["loss"].sum() if terms["loss"].ndim else terms["loss"]
+
+
+@contextmanager
+def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def watches_gradients(trainer: L.Trainer) -> bool:
+    """Whether a callback wants to be called around backward or update, so that no update may happen before it."""
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]
+    return any(is_overridden(hook, callback, L.Callback) for callback in callbacks for hook in GRADIENT_HOOKS)

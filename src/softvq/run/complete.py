@@ -1,0 +1,126 @@
+"""Does what is missing of one or several cells, under their folders' locks."""
+
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from filelock import Timeout
+from hydra.errors import InstantiationException
+from omegaconf import OmegaConf
+
+from softvq.console import screen
+from softvq.data.prepared import prepare, prepared_info
+from softvq.run.cell import Cell, ChangedConfigError, Outcome
+from softvq.run_folder import RunFolder, write_json, write_text
+
+
+def complete(cells: Sequence[Cell]) -> list[Outcome]:
+    """Trains, probes and records each cell, or as much of that as is missing.
+
+    What goes wrong with a cell is in its outcome and in its `failure.json`; the others go on.
+
+    Args:
+        cells: one, or several that differ in their seeds alone and are trained at once.
+    """
+    outcomes: dict[Path, Outcome] = {}
+    with ExitStack() as locks:
+        missing = []
+        for cell in sorted(cells, key=lambda cell: cell.folder.path):  # in one order: no two jobs wait for each other
+            try:
+                locks.enter_context(_locked(cell.folder))
+                skipped = _begin(cell)
+            except Exception as error:
+                skipped = record_failure(cell.folder, error)
+            if skipped:
+                outcomes[cell.folder.path] = skipped
+            else:
+                missing.append(cell)
+        if missing:
+            with screen.logged(*(cell.folder.log for cell in missing)):
+                outcomes |= {cell.folder.path: outcome for cell, outcome in _run(missing)}
+    return [outcomes[cell.folder.path] for cell in cells]
+
+
+def _run(cells: Sequence[Cell]) -> Iterator[tuple[Cell, Outcome]]:
+    from softvq.run.train import train  # torch and Lightning, which skipping a finished cell does not need
+
+    for cell, metrics in train(cells):
+        with screen.logged_alone(cell.folder.log):
+            if isinstance(metrics, Exception):
+                yield cell, record_failure(cell.folder, metrics)
+            else:
+                yield cell, _record_success(cell.folder, metrics)
+
+
+def _record_success(folder: RunFolder, metrics: dict[str, Any]) -> Outcome:
+    folder.failure.unlink(missing_ok=True)
+    from softvq.run.summary import result_table
+
+    screen.print(result_table(metrics))
+    screen.print(f"results: {folder.path}")
+    return Outcome("finished", str(folder.path))
+
+
+def record_failure(folder: RunFolder, error: Exception) -> Outcome:
+    """Writes what went wrong to `failure.json`, shows it, and returns it as an outcome."""
+    if isinstance(error, InstantiationException) and isinstance(error.__cause__, ValueError):
+        error = error.__cause__  # Hydra's words around it say nothing more
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = traceback.format_exception(error)
+    if not isinstance(error, ChangedConfigError) and not folder.metrics.exists():  # that folder is another run's
+        content = {
+            "error": type(error).__name__,
+            "message": str(error),
+            "step": getattr(error, "step", None),
+            "where": f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else None,
+            "traceback": lines,
+        }
+        with suppress(OSError):  # a folder that cannot be written is what failed
+            write_json(folder.failure, content)
+    screen.note("".join(lines))
+    expected = isinstance(error, ValueError | OSError) or hasattr(error, "step")
+    screen.print_error(str(error) if expected else "".join(lines))
+    return Outcome("failed", str(folder.path), f"{type(error).__name__}: {error}")
+
+
+@contextmanager
+def _locked(folder: RunFolder) -> Iterator[None]:
+    """Holds a folder's lock, however long another process is at it."""
+    folder.check_own()
+    lock = folder.lock()
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        screen.print(f"waiting: another process is at {folder.path}")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _begin(cell: Cell) -> Outcome | None:
+    """Makes a cell's folder ready for its run; an outcome if it is finished already."""
+    config, folder = cell.config, cell.folder
+    source = cell.source()
+    info = prepared_info(source, config.data.root) or prepare(source, config.data.root).info
+    settings = cell.settings(info)
+    state = cell.state(settings)
+    if state == "finished":
+        screen.print(f"skipped: {folder.path} is finished; resume=never runs it again")
+        folder.failure.unlink(missing_ok=True)
+        return Outcome("skipped", str(folder.path))
+    folder.remove_partial()
+    if config.resume == "never":
+        folder.start_over()
+    if not any(folder.checkpoints.glob("*.ckpt")):
+        folder.curve.unlink(missing_ok=True)  # of a run that ended before its first checkpoint
+    elif not folder.curve.exists() or not folder.curve.stat().st_size:
+        screen.print_warning(f"{folder.curve} is missing beside a checkpoint: the training curve begins at its step")
+    resolved = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(resolved, dict)
+    written = {**resolved, "choices": cell.choices, "image_shape": info.image_shape, "result_settings": settings}
+    write_text(folder.config, OmegaConf.to_yaml(OmegaConf.create(written)))
+    return None

@@ -1,0 +1,86 @@
+"""What `metrics.json` says of a run: its numbers, and what they depend on."""
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import lightning as L
+import torch
+from omegaconf import OmegaConf
+
+from softvq.config.compose import built_network
+from softvq.config.identity import config_hash, result_settings
+from softvq.data.module import ImageData
+from softvq.run.cell import Cell
+from softvq.training.checkpoint import ResumeCheckpoint
+
+
+@dataclass(frozen=True)
+class Session:
+    """How runs were trained.
+
+    Attributes:
+        commit: of the code that was loaded, whatever is checked out by the end.
+        threads: of torch and the probes.
+        trainer: that has trained them.
+        checkpoint: knows how long that took.
+        at_once: how many seeds were trained together.
+    """
+
+    commit: str | None
+    threads: int
+    trainer: L.Trainer
+    checkpoint: ResumeCheckpoint
+    at_once: int
+
+
+def describe(cell: Cell, data: ImageData, probed: dict[str, Any], session: Session) -> dict[str, Any]:
+    """The content of a run's `metrics.json`."""
+    config, choices, info, trainer = cell.config, cell.choices, data.arrays.info, session.trainer
+    resolved: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    results = dict(probed)
+    probe_s = results.pop("probe_s", None)
+    stopped = {} if trainer.global_step >= trainer.max_steps else {"stopped_by": _who_stopped(trainer)}
+    return {
+        "status": "stopped_early" if stopped else "finished",
+        **stopped,
+        "bottleneck": choices["bottleneck"],
+        "data": info.name,
+        "seed": config.seed,
+        "fidelity": config.fidelity,
+        "steps": trainer.global_step,
+        "config_hash": config_hash(result_settings(resolved, info.sha256)),
+        **results,
+        "protocol": resolved["probes"],
+        "provenance": {
+            "commit": session.commit,
+            "versions": {name: version(name) for name in ("softvq", "torch", "lightning", "scikit-learn", "numpy")},
+            "data": {"name": info.name, "source": info.source, "sha256": info.sha256, "verified": info.verified},
+            "network": built_network(config, choices["network"]),
+            "device": device_name(trainer),
+            "devices": trainer.world_size,
+            "threads": session.threads,
+            "seeds_at_once": session.at_once,
+        },
+        "time": {
+            "fit_s": session.checkpoint.trained_s,
+            "steps_per_s": session.checkpoint.steps_per_s,
+            "probe_s": probe_s,
+        },
+    }
+
+
+def _who_stopped(trainer: L.Trainer) -> str:
+    """The callbacks that may end a training before `trainer.max_steps`, by their classes' names."""
+    own = [type(callback).__name__ for callback in trainer.callbacks if not _is_ours(callback)]  # type: ignore[attr-defined]
+    return ", ".join(own) or "unknown"
+
+
+def _is_ours(callback: L.Callback) -> bool:
+    return type(callback).__module__.startswith("softvq.")
+
+
+def device_name(trainer: L.Trainer) -> str:
+    """The accelerator that trained, in its vendor's words; `cpu` without one."""
+    device = trainer.strategy.root_device
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
