@@ -73,7 +73,12 @@ class Bottleneck(nn.Module, ABC):
     those whose objective is more than reconstruction + penalty. What changes from step to step without a gradient (a
     moving average, a count of steps for a schedule) lives in buffers that `forward` changes in place while
     `self.training` is true: so it is saved, resumed, captured and stacked like the weights.
+
+    Attributes:
+        learns_from_labels: whether `objective` wants the images' labels, which unsupervised methods never see.
     """
+
+    learns_from_labels = False
 
     @property
     @abstractmethod
@@ -120,8 +125,8 @@ class Bottleneck(nn.Module, ABC):
     def objective(self, coder: Coder, x: Tensor, noise: Noise, labels: Tensor | None) -> Objective:
         """What a step minimises: reconstruction + penalty, unless a method overrides it.
 
-        Shapes: x pixels (B, H, W, C); labels (B,), None where the data have none. Labels are for methods that are
-        told so by their paper alone, and that are reported apart.
+        Shapes: x pixels (B, H, W, C); labels (B,), None where the data have none. Labels are
+        there for methods that declare `learns_from_labels`, which are reported apart.
         """
         latent = self(coder.encode_pixels(x), noise)
         reconstruction_loss = coder.reconstruction_loss(coder.decode(latent.z), x)

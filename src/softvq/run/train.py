@@ -152,6 +152,7 @@ def _train(cells: Sequence[Cell], resume_from: Sequence[Path]) -> list[Results]:
         trainer_config.checkpoint_after_s,
         trainer_config.checkpoint_every_s,
         trainer_config.checkpoint_time_fraction,
+        where=lambda: f"{_label(cells)}, step {trainer.global_step}, {cells[0].folder.path}",
     )
     files = RunCheckpoints(
         [(Generations(cell.folder.checkpoint), _identity(cell)) for cell in cells],
@@ -160,11 +161,12 @@ def _train(cells: Sequence[Cell], resume_from: Sequence[Path]) -> list[Results]:
     )
     probes = ProbesAtEnd(parts)
     trainer = _build_trainer(cells, parts, [checkpoint, probes], files)
-    if _replays_steps(config, trainer):
+    if _replays_steps(config, trainer, parts[0].model):
         module.capture = capture_cuda_graph
     data = parts[0].data if len(parts) == 1 else ReplicaData([part.data for part in parts])
     try:
-        trainer.fit(module, data, ckpt_path=resume_from[0] if resume_from else None, weights_only=True)
+        with stop.noted(checkpoint.where):
+            trainer.fit(module, data, ckpt_path=resume_from[0] if resume_from else None, weights_only=True)
     except NonFiniteLossError:
         if module.alive:
             raise

@@ -11,6 +11,7 @@ import lightning as L
 import torch
 from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
 
+from softvq import stop
 from softvq.run_folder import PREVIOUS, DamagedFileError, sync, sync_folder
 from softvq.training.replicas import stacked_state, state_of_member
 
@@ -214,14 +215,17 @@ class ResumeCheckpoint(L.Callback):
         after_s: seconds of training before the first.
         every_s: seconds between two, at least.
         time_fraction: part of the time trained so far between two, at least.
+        where: tells, for a person who stops the run, how far it is and where it goes on from.
 
     Attributes:
         trained_s: seconds of training, earlier sessions included.
         steps_per_s: from step 50 of this session to its last.
     """
 
-    def __init__(self, path: Path, after_s: float, every_s: float, time_fraction: float) -> None:
-        self.path = path
+    def __init__(
+        self, path: Path, after_s: float, every_s: float, time_fraction: float, where: Callable[[], str]
+    ) -> None:
+        self.path, self.where = path, where
         self.after_s, self.every_s, self.time_fraction = after_s, every_s, time_fraction
         self.trained_s = 0.0
         self.steps_per_s: float | None = None
@@ -242,16 +246,22 @@ class ResumeCheckpoint(L.Callback):
 
     def on_train_batch_start(self, trainer: L.Trainer, *args: Any) -> None:
         # Not at the end of the batch before: its validation came after that, and a resumed run would not repeat it.
-        if self._due(trainer):
+        due, signum = self._decide(trainer)
+        if due or signum:
             trainer.save_checkpoint(self.path)
             self._next_save = self.trained_s + max(self.every_s, self.time_fraction * self.trained_s)
+        if signum:
+            raise stop.Stopped(signum, self.where())
 
-    def _due(self, trainer: L.Trainer) -> bool:
-        """Whether to save now. Processes whose clocks disagree would wait for one another: the first one's counts."""
-        due = self.trained_s >= self._next_save
+    def _decide(self, trainer: L.Trainer) -> tuple[bool, int | None]:
+        """Whether to save now, and by which signal the process was told to stop, if it was.
+
+        Several devices' processes would wait for one another if they decided by their own clocks: the first one does.
+        """
+        decision = (self.trained_s >= self._next_save, stop.requested())
         if trainer.world_size == 1:
-            return due
-        return trainer.global_step % AGREED_STEPS == 0 and trainer.strategy.broadcast(due)
+            return decision
+        return trainer.strategy.broadcast(decision) if trainer.global_step % AGREED_STEPS == 0 else (False, None)
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         trainer.save_checkpoint(self.path)

@@ -13,15 +13,11 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-<<<<<<< HEAD
-from softvq.data.chunks import Chunk
-=======
 from softvq.bottlenecks.base import Noise
 from softvq.data.chunks import Chunk
 from softvq.health import panel
 from softvq.randomness import Stream, generator
 from softvq.training.autoencoder import Autoencoder
->>>>>>> 7a35c9b (One training path: a plain autoencoder in one training module for one seed or several, probed after fit; checkpoints say what they are, keep the one before, and are read without executing anything)
 from softvq.training.cuda_graph import Capture, ReplayedSteps
 from softvq.training.curve import Curve, NonFiniteLossError
 from softvq.training.replicas import StackedAutoencoders
@@ -138,8 +134,10 @@ class TrainingModule(L.LightningModule):
 
     def training_step(self, chunk: Chunk, batch_idx: int) -> None:
         step = self._step if self.capture is None else self._replayed_step
+        seen = self.members[0].model.bottleneck.learns_from_labels and chunk.labels is not None
+        labels = chunk.labels if seen else [None] * len(chunk.images)
         noises = self._draw_noise(chunk)
-        values = [step(images, noise) for images, noise in zip(chunk.images, noises, strict=True)]
+        values = [step(*of_step) for of_step in zip(chunk.images, noises, labels, strict=True)]  # type: ignore[arg-type]
         self._record(chunk.first_step, torch.stack(values))
 
     def _draw_noise(self, chunk: Chunk) -> Iterator[Noise]:
@@ -165,11 +163,11 @@ class TrainingModule(L.LightningModule):
         noise = tensors[0] if len(tensors) == 1 else torch.stack(tensors)
         return noise.to(self.device, non_blocking=True).type(self.dtype)
 
-    def _step(self, images: Tensor, noise: Noise) -> Tensor:
+    def _step(self, images: Tensor, noise: Noise, labels: Tensor | None) -> Tensor:
         """One optimiser step; returns the terms' values, (terms,) or (terms, S)."""
         optimizer = self.optimizers()
         assert isinstance(optimizer, LightningOptimizer)
-        terms = self._loss(images, noise)
+        terms = self._loss(images, noise, labels)
         # Without buffers to add to, backward hands its results over instead of adding them.
         optimizer.zero_grad(set_to_none=True)
         with _default_dtype(torch.float32):  # in which Adam counts steps: bfloat16 would stop at 256
@@ -177,7 +175,7 @@ class TrainingModule(L.LightningModule):
             optimizer.step()
         return _values(terms)
 
-    def _replayed_step(self, images: Tensor, noise: Noise) -> Tensor:
+    def _replayed_step(self, images: Tensor, noise: Noise, labels: Tensor | None) -> Tensor:
         """The same step without Lightning, whose Python would not be replayed; Lightning is told that it happened."""
         wrapped = self.optimizers()
         assert isinstance(wrapped, LightningOptimizer)
@@ -186,7 +184,7 @@ class TrainingModule(L.LightningModule):
             optimizer = wrapped.optimizer
 
             def step(images: Tensor, noise: Noise) -> Tensor:
-                terms = self._loss(images, noise)
+                terms = self._loss(images, noise, None)
                 optimizer.zero_grad(set_to_none=True)
                 with _default_dtype(torch.float32):
                     _total(terms).backward()
@@ -199,8 +197,8 @@ class TrainingModule(L.LightningModule):
         wrapped._on_after_step()  # global_step counts it
         return values
 
-    def _loss(self, images: Tensor, noise: Noise) -> dict[str, Tensor]:
-        terms, statistics = self.net.loss(images, noise)
+    def _loss(self, images: Tensor, noise: Noise, labels: Tensor | None) -> dict[str, Tensor]:
+        terms, statistics = self.net.loss(images, noise, labels)
         self._term_names = list(terms)
         with torch.no_grad():
             for name, value in statistics.items():
