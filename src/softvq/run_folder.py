@@ -8,8 +8,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 PREVIOUS = "previous.ckpt"  # the checkpoint before the last
 # Stems of the pictures that runs draw.
 FIGURES = ("reconstructions", "tsne", "codebook_use", "health", "curve", "interpolation", "samples", "codewords")
@@ -33,19 +31,18 @@ class RunFolder:
     figures = property(lambda self: self.path / "figures")
     evaluations = property(lambda self: self.path / "evaluations")
     log = property(lambda self: self.path / "run.log")
+    lock = property(lambda self: self.path / ".lock")
 
-    def lock(self) -> FileLock:
-        """Held while a cell runs; the kernel releases it when the process dies.
+    def make(self) -> None:
+        """Makes the folder.
 
         Raises:
             ValueError: if nothing can be written there.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            (self.path / ".lock").touch()
         except OSError as error:
             raise ValueError(unusable(error)) from error
-        return FileLock(self.path / ".lock")
 
     def check_own(self) -> None:
         """Refuses a folder of somebody's own files: nothing in it is a run's.

@@ -2,16 +2,16 @@
 
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
-from filelock import Timeout
 from hydra.errors import InstantiationException
 from omegaconf import OmegaConf
 
 from softvq.console import screen
 from softvq.data.prepared import prepare, prepared_info
+from softvq.locks import locked
 from softvq.run.cell import Cell, ChangedConfigError, Outcome
 from softvq.run_folder import RunFolder, write_json, write_text
 
@@ -29,8 +29,12 @@ def complete(cells: Sequence[Cell]) -> list[Outcome]:
         missing = []
         for cell in sorted(cells, key=lambda cell: cell.folder.path):  # in one order: no two jobs wait for each other
             try:
-                locks.enter_context(_locked(cell.folder))
-                skipped = _begin(cell)
+                skipped = _skipped(cell)
+                if not skipped:
+                    locks.enter_context(_locked(cell.folder))
+                    skipped = _skipped(cell)  # another process may have finished it meanwhile
+                if not skipped:
+                    _begin(cell)
             except Exception as error:
                 skipped = record_failure(cell.folder, error)
             if skipped:
@@ -85,33 +89,33 @@ def record_failure(folder: RunFolder, error: Exception) -> Outcome:
     return Outcome("failed", str(folder.path), f"{type(error).__name__}: {error}")
 
 
-@contextmanager
-def _locked(folder: RunFolder) -> Iterator[None]:
+def _locked(folder: RunFolder) -> AbstractContextManager[None]:
     """Holds a folder's lock, however long another process is at it."""
     folder.check_own()
-    lock = folder.lock()
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        screen.print(f"waiting: another process is at {folder.path}")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
+    folder.make()
+    return locked(
+        folder.lock,
+        "choose a folder on a local disk (hydra.run.dir=PATH, of a sweep hydra.sweep.dir=PATH)",
+        lambda: screen.print(f"waiting: another process is at {folder.path}"),
+    )
 
 
-def _begin(cell: Cell) -> Outcome | None:
-    """Makes a cell's folder ready for its run; an outcome if it is finished already."""
+def _skipped(cell: Cell) -> Outcome | None:
+    """The outcome of a cell that is finished; nothing is written, so that it may lie on a read-only disk."""
+    info = prepared_info(cell.source(), cell.config.data.root)
+    if info is None or cell.state(cell.settings(info)) != "finished":
+        return None
+    screen.print(f"skipped: {cell.folder.path} is finished; resume=never runs it again")
+    return Outcome("skipped", str(cell.folder.path))
+
+
+def _begin(cell: Cell) -> None:
+    """Makes a cell's folder ready for its run."""
     config, folder = cell.config, cell.folder
     source = cell.source()
     info = prepared_info(source, config.data.root) or prepare(source, config.data.root).info
     settings = cell.settings(info)
-    state = cell.state(settings)
-    if state == "finished":
-        screen.print(f"skipped: {folder.path} is finished; resume=never runs it again")
-        folder.failure.unlink(missing_ok=True)
-        return Outcome("skipped", str(folder.path))
+    cell.state(settings)  # refuses a folder that holds something else
     folder.remove_partial()
     if config.resume == "never":
         folder.start_over()
@@ -123,4 +127,3 @@ def _begin(cell: Cell) -> Outcome | None:
     assert isinstance(resolved, dict)
     written = {**resolved, "choices": cell.choices, "image_shape": info.image_shape, "result_settings": settings}
     write_text(folder.config, OmegaConf.to_yaml(OmegaConf.create(written)))
-    return None

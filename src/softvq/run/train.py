@@ -14,6 +14,7 @@ from hydra.utils import get_class, instantiate
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from omegaconf import DictConfig, OmegaConf
 
+from softvq import stop
 from softvq.config.identity import config_hash
 from softvq.console import screen
 from softvq.data.module import ImageData, ReplicaData
@@ -239,7 +240,7 @@ def _label(cells: Sequence[Cell]) -> str:
     return f"{cells[0].choices['bottleneck']} on {cells[0].config.data.name}, {seed} {seeds}"
 
 
-def _replays_steps(config: DictConfig, trainer: L.Trainer) -> bool:
+def _replays_steps(config: DictConfig, trainer: L.Trainer, model: Autoencoder) -> bool:
     """Whether training replays a captured CUDA graph: on one GPU, unless `trainer.cuda_graph=false`.
 
     Raises:
@@ -248,7 +249,8 @@ def _replays_steps(config: DictConfig, trainer: L.Trainer) -> bool:
     asked = config.trainer.cuda_graph
     scaled = str(config.trainer.precision).startswith("16-mixed")  # its loss scaling looks at each step from Python
     single = trainer.strategy.root_device.type == "cuda" and trainer.world_size == 1
-    possible = single and not scaled and not watches_gradients(trainer) and _can_be_captured(config.optimizer)
+    fixed = not model.bottleneck.learns_from_labels and _can_be_captured(config.optimizer)
+    possible = single and not scaled and not watches_gradients(trainer) and fixed
     if asked is True and not possible:
         raise ValueError(
             "trainer.cuda_graph=true needs one GPU, a precision other than 16-mixed, no callback that watches "

@@ -193,7 +193,7 @@ class TrainingModule(L.LightningModule):
 
             self._replayed = ReplayedSteps(step, self.capture)
         wrapped._on_before_step()
-        values = self._replayed(images, noise)
+        values = self._replayed(images, noise)  # type: ignore[arg-type]
         wrapped._on_after_step()  # global_step counts it
         return values
 
