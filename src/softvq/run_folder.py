@@ -150,15 +150,3 @@ def sync_folder(folder: Path) -> None:
         pass
     finally:
         os.close(descriptor)
-
-
-def read_json(path: Path) -> Any:
-    """What a JSON file holds, or None where it is absent.
-
-    Raises:
-        DamagedFileError: if it holds something else.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-    except ValueError as error:
-        raise DamagedFileError(path, str(error)) from error

@@ -99,7 +99,7 @@ class Probes:
             results["reconstruction"] = None
         results["probe_s"] = time.perf_counter() - started
         if self.latents_path is not None:
-            self._save_latents(encoded)
+            self.save_latents(encoded)
         self._draw(encoded, codewords(model), data.arrays.info.name, trained)
         return results
 
@@ -117,7 +117,8 @@ class Probes:
                     f"({arrays.info.classes})"
                 )
 
-    def _save_latents(self, encoded: Encoded) -> None:
+    def save_latents(self, encoded: Encoded) -> None:
+        """Writes z_e and labels of both parts to `latents_path`."""
         assert self.latents_path is not None
         partial = self.latents_path.with_name(f".{self.latents_path.name}")
         with partial.open("wb") as file:

@@ -1,6 +1,7 @@
 """Builds the parts of a run from its configuration."""
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -150,8 +151,15 @@ def build_data(config: DictConfig) -> ImageData:
     )
 
 
-def build_probes(config: DictConfig, folder: RunFolder, jobs: int) -> Probes:
-    """The probes of a configuration."""
+def build_probes(config: DictConfig, figures: Path, latents: Path, jobs: int) -> Probes:
+    """The probes of a configuration.
+
+    Args:
+        config: its protocol and its progress are used.
+        figures: folder of the pictures.
+        latents: file of the codes, written if `probes.save_latents` says so.
+        jobs: threads.
+    """
     protocol = config.probes
     return Probes(
         clustering=instantiate(protocol.clustering),
@@ -163,8 +171,8 @@ def build_probes(config: DictConfig, folder: RunFolder, jobs: int) -> Probes:
         tsne_points=protocol.tsne_points,
         seed=protocol.seed,
         jobs=jobs,
-        figures_dir=folder.figures,
-        latents_path=folder.latents if protocol.save_latents else None,
+        figures_dir=figures,
+        latents_path=latents if protocol.save_latents else None,
         progress=ProbeProgress(wanted(config.trainer.progress)),
     )
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from yaml import YAMLError
 
+from softvq.bounded_files import UnreadableFileError, read_json, read_yaml
 from softvq.config.compose import CONF_DIR, compose
 from softvq.config.errors import missing_values
 from softvq.config.identity import config_hash, differences, result_settings
@@ -19,7 +19,7 @@ from softvq.config.launcher import threads_of_job
 from softvq.config.settings import check_settings, check_together
 from softvq.data.dataset import DatasetInfo
 from softvq.data.source import Source
-from softvq.run_folder import DamagedFileError, RunFolder, read_json
+from softvq.run_folder import DamagedFileError, RunFolder
 
 
 class ChangedConfigError(ValueError):
@@ -87,18 +87,54 @@ class Cell:
 
     def is_finished(self, settings: dict[str, Any]) -> bool:
         """Whether its folder holds the results of these settings."""
-        metrics = read_json(self.folder.metrics)
-        if metrics is None:
-            return False
-        if not isinstance(metrics, dict) or "config_hash" not in metrics:
-            raise DamagedFileError(self.folder.metrics, "it has no config_hash")
-        return metrics["config_hash"] == config_hash(settings)
+        metrics = read_metrics(self.folder)
+        return metrics is not None and metrics["config_hash"] == config_hash(settings)
 
     def _recorded_settings(self) -> dict[str, Any]:
-        try:
-            return OmegaConf.to_container(OmegaConf.load(self.folder.config))["result_settings"]  # type: ignore[index,call-overload,return-value]
-        except (YAMLError, KeyError, TypeError, OSError) as error:
-            raise DamagedFileError(self.folder.config, f"{type(error).__name__}: {error}") from error
+        return read_config(self.folder)["result_settings"]
+
+
+def read_metrics(folder: RunFolder) -> dict[str, Any] | None:
+    """The content of a run's `metrics.json`; None where it is absent.
+
+    Raises:
+        DamagedFileError: if it is not what a run writes.
+    """
+    try:
+        metrics = read_json(folder.metrics)
+    except FileNotFoundError:
+        return None
+    except UnreadableFileError as error:
+        raise DamagedFileError(folder.metrics, error.reason) from error
+    if not isinstance(metrics, dict) or not isinstance(metrics.get("config_hash"), str):
+        raise DamagedFileError(folder.metrics, "it has no config_hash")
+    return metrics
+
+
+def read_failure(folder: RunFolder) -> dict[str, Any] | None:
+    """The content of a run's `failure.json`; None where it is absent or not what a run writes."""
+    try:
+        failure = read_json(folder.failure)
+    except (FileNotFoundError, UnreadableFileError):
+        return None
+    return failure if isinstance(failure, dict) and {"error", "message"} <= failure.keys() else None
+
+
+def read_config(folder: RunFolder) -> dict[str, Any]:
+    """The content of a run's `config.yaml`.
+
+    Raises:
+        DamagedFileError: if it is absent or not what a run writes.
+    """
+    try:
+        config = read_yaml(folder.config)
+    except FileNotFoundError as error:
+        raise DamagedFileError(folder.config, "it is missing, so that nobody knows whose run this is") from error
+    except UnreadableFileError as error:
+        raise DamagedFileError(folder.config, error.reason) from error
+    if not isinstance(config, dict) or not isinstance(config.get("result_settings"), dict):
+        raise DamagedFileError(folder.config, "it has no result_settings")
+    return config
 
 
 def read_cell(config: DictConfig, hydra: DictConfig, folder: str | Path, launcher: DictConfig | None) -> Cell:

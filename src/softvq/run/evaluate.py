@@ -1,5 +1,6 @@
 """Probes a finished run again: another protocol, another tap, other data."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,77 +10,85 @@ from omegaconf import DictConfig, OmegaConf
 from softvq.config.settings import check_settings
 from softvq.console import screen
 from softvq.machine import cores
-from softvq.run.build import build_data, build_model, build_probes
+from softvq.run.build import build_data, build_probes
+from softvq.run.load import FinishedRun, load_run
 from softvq.run.summary import result_table
-from softvq.run_folder import RunFolder, read_json, write_json
-from softvq.training.autoencoder import Autoencoder
-from softvq.training.checkpoint import Identity, read_checkpoint
+from softvq.run_folder import write_json
 from softvq.training.devices import check_accelerator
-
-# Precisions in which the weights themselves are not float32.
-WEIGHTS = {"64-true": torch.float64, "64": torch.float64, "bf16-true": torch.bfloat16, "16-true": torch.float16}
 
 
 def evaluate_run(config: DictConfig) -> dict[str, Any]:
     """Reloads a run's last checkpoint, probes its codes and writes `evaluations/PROTOCOL-TAP-DATA.json`.
 
+    Another seed of the probes than the protocol's own is part of that name, too.
+
     Raises:
         ValueError: if the folder holds no finished run, or the data do not fit the run's network.
     """
     check_settings(config)
-    folder = RunFolder(config.run)
-    metrics = read_json(folder.metrics)
-    if metrics is None:
-        raise ValueError(f"run={config.run} holds no finished run: {folder.metrics} is missing; train it first")
-    run_config: Any = OmegaConf.load(folder.config)
-    of_data = run_config.copy()
-    of_data.data = config.data or run_config.data
+    run = load_run(config.run)
+    of_data = run.config.copy()
+    of_data.data = _data(config, run)
     data = build_data(of_data)
     data.setup()
     info = data.arrays.info
-    trained_on = metrics["provenance"]["data"]
-    shape = tuple(run_config.image_shape)
-    if info.image_shape != shape:
+    trained_on = run.metrics["provenance"]["data"]
+    if info.image_shape != run.image_shape:
         raise ValueError(
             f"data={info.name} has images of {info.image_shape}, but run={config.run} was trained on "
-            f"{trained_on['name']} with {shape}; choose data of that shape"
+            f"{trained_on['name']} with {run.image_shape}; choose data of that shape"
+        )
+    if not _chosen(config) and info.sha256 != trained_on["sha256"]:
+        raise ValueError(
+            f"run={config.run} was trained on {trained_on['name']} with the content {trained_on['sha256'][:12]}, but "
+            f"{info.source} has {info.sha256[:12]}; set data.root=PATH or data.dir=PATH to where the run's images lie, "
+            "or choose other data by data=NAME"
         )
     torch.set_num_threads(config.trainer.threads or cores())
-    model = load_model(folder, run_config, info.pixel_variance, metrics["config_hash"])
-    model.to(device_of(config.trainer.accelerator))
+    model = run.model().to(device_of(config.trainer.accelerator))
 
-    found, _ = build_probes(config, folder, torch.get_num_threads()).measure(model, data)
-    if metrics["reconstruction"] is None:
+    folder = Path(config.out).expanduser() if config.out else run.folder.evaluations
+    seed = f"-seed-{config.probes.seed}" if config.probes.seed else ""
+    name = f"{config.probes.name}-{config.probes.tap}-{info.name}{seed}"
+    probes = build_probes(config, folder, folder / f"{name}.npz", torch.get_num_threads())
+    found, encoded = probes.measure(model, data)
+    if run.metrics["reconstruction"] is None:
         found["reconstruction"] = None
     evaluation = {
-        **{key: metrics[key] for key in ("bottleneck", "seed", "fidelity", "steps", "config_hash")},
+        **{key: run.metrics[key] for key in ("bottleneck", "seed", "fidelity", "steps", "config_hash")},
         "data": info.name,
         "trained_on": trained_on["name"],
         **found,
         "protocol": OmegaConf.to_container(config.probes, resolve=True),
         "data_sha256": info.sha256,
     }
-    target = folder.evaluations / f"{config.probes.name}-{config.probes.tap}-{info.name}.json"
-    write_json(target, evaluation)
+    write_json(folder / f"{name}.json", evaluation)
+    if config.probes.save_latents:
+        probes.save_latents(encoded)
     screen.print(result_table(evaluation))
-    screen.print(f"evaluation: {Path(target)}")
+    screen.print(f"evaluation: {folder / f'{name}.json'}")
     return evaluation
 
 
-def load_model(folder: RunFolder, config: DictConfig, pixel_variance: float, hash_of_run: str) -> Autoencoder:
-    """The trained model of a run, in the precision that it was trained in and in evaluation mode.
+def _chosen(config: DictConfig) -> bool:
+    """Whether other data than the run's own are asked for."""
+    return "source" in config.data
 
-    Args:
-        folder: of the run.
-        config: the content of its `config.yaml`.
-        pixel_variance: of its training pixels.
-        hash_of_run: which its checkpoint must carry.
+
+def _data(config: DictConfig, run: FinishedRun) -> DictConfig:
+    """The settings of the data to probe: those that `data=NAME` chose, else the run's own.
+
+    A run that was moved to another machine finds its data where `data.root`, `data.dir` or SOFTVQ_DATA say.
     """
-    model = build_model(config, tuple(config.image_shape), pixel_variance)
-    checkpoint = read_checkpoint(folder.checkpoint, Identity(hash_of_run, config.seed))
-    model.to(WEIGHTS.get(str(config.trainer.precision), torch.float32))
-    model.load_state_dict(checkpoint["state_dict"])
-    return model.eval()
+    if _chosen(config):
+        return config.data
+    data = run.config.data.copy()
+    for key in ("root", "dir", "verify"):
+        if config.data.get(key) is not None:
+            data[key] = config.data[key]
+    if config.data.get("root") is None and not Path(data.root).is_dir() and "SOFTVQ_DATA" in os.environ:
+        data.root = os.environ["SOFTVQ_DATA"]
+    return data
 
 
 def device_of(accelerator: str) -> torch.device:

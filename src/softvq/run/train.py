@@ -12,7 +12,7 @@ import lightning as L
 import torch
 from hydra.utils import get_class, instantiate
 from lightning.pytorch.plugins.environments import LightningEnvironment
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from softvq import stop
 from softvq.config.identity import config_hash
@@ -21,7 +21,7 @@ from softvq.data.module import ImageData, ReplicaData
 from softvq.machine import cores
 from softvq.probes.run import Probes
 from softvq.run.build import build_data, build_model, build_optimizer, build_probes, build_trackers, checked
-from softvq.run.cell import Cell
+from softvq.run.cell import Cell, read_config
 from softvq.run.process import RANK
 from softvq.run.provenance import commit
 from softvq.run.results import Session, describe
@@ -134,9 +134,7 @@ def _groups(cells: Sequence[Cell]) -> list[tuple[list[Cell], list[Path] | Except
 
 def _identity(cell: Cell) -> Identity:
     """What a cell's checkpoint must say of itself: its `config.yaml` holds what decides its result."""
-    settings = OmegaConf.to_container(OmegaConf.load(cell.folder.config), resolve=True)
-    assert isinstance(settings, dict)
-    return Identity(config_hash(settings["result_settings"]), cell.config.seed)
+    return Identity(config_hash(read_config(cell.folder)["result_settings"]), cell.config.seed)
 
 
 def _train(cells: Sequence[Cell], resume_from: Sequence[Path]) -> list[Results]:
@@ -181,7 +179,8 @@ def _build_part(cell: Cell, threads: int) -> _Part:
     data.setup()
     info = data.arrays.info
     model = build_model(config, info.image_shape, info.pixel_variance, info.classes)
-    return _Part(cell, data, model, build_probes(config, cell.folder, threads), build_trackers(config, cell.folder))
+    probes = build_probes(config, cell.folder.figures, cell.folder.latents, threads)
+    return _Part(cell, data, model, probes, build_trackers(config, cell.folder))
 
 
 def _finish(part: _Part, found: Results, session: Session) -> Results:

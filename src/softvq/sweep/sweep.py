@@ -15,10 +15,9 @@ from softvq.config.launcher import jobs_at_a_time
 from softvq.console import screen
 from softvq.data.prepared import prepared_info
 from softvq.published import PROBE_METRICS
-from softvq.run.cell import Cell, Outcome
+from softvq.run.cell import Cell, Outcome, read_failure, read_metrics
 from softvq.run.process import announce_sweep
 from softvq.run.summary import LABELS, percent
-from softvq.run_folder import read_json
 from softvq.sweep.dashboard import offline_runs, upload_hint
 from softvq.sweep.plan import PENDING, PlannedCell, cell_of, jobs_of, make_plan, plan_table, summary_lines
 from softvq.sweep.workers import call_here, call_in_workers
@@ -213,7 +212,7 @@ def _recorded_end(planned: PlannedCell, before: Trace) -> Outcome | None:
     info = prepared_info(cell.source(), cell.config.data.root)
     if info is not None and cell.is_finished(cell.settings(info)):
         return Outcome("finished", str(cell.folder.path))
-    failure = read_json(cell.folder.failure)
+    failure = read_failure(cell.folder)
     if failure is None or _trace(planned)[1] == before[1]:
         return None
     return _failed(planned, f"{failure['error']}: {failure['message']}")
@@ -234,7 +233,7 @@ def closing_table(ended: Iterable[tuple[PlannedCell, Outcome]]) -> Table:
         table.add_column(f"{LABELS[name]} (%)", justify="right")
     for planned, outcome in ended:
         cell = cell_of(planned)
-        metrics = read_json(cell.folder.metrics) if outcome.status != "failed" else None
+        metrics = read_metrics(cell.folder) if outcome.status != "failed" else None
         probes = metrics["probes"] if metrics else {}
         table.add_row(
             cell.config.data.name,

@@ -1,0 +1,84 @@
+"""Loads a finished run: its settings, its results and its trained model."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from softvq.config.identity import config_hash
+from softvq.run.build import build_model
+from softvq.run.cell import read_config, read_metrics
+from softvq.run_folder import DamagedFileError, RunFolder
+from softvq.training.autoencoder import Autoencoder
+from softvq.training.checkpoint import Identity, read_checkpoint
+
+# Precisions in which the weights themselves are not float32.
+WEIGHTS = {"64-true": torch.float64, "64": torch.float64, "bf16-true": torch.bfloat16, "16-true": torch.float16}
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run folder whose files agree with one another.
+
+    Attributes:
+        folder: of the run.
+        config: the content of its `config.yaml`.
+        metrics: the content of its `metrics.json`.
+    """
+
+    folder: RunFolder
+    config: DictConfig
+    metrics: dict[str, Any]
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of the images that it was trained on."""
+        return tuple(self.config.image_shape)
+
+    @property
+    def pixel_variance(self) -> float:
+        """Of its training pixels; 1 for a run that learned no reconstruction, whose loss nobody needs."""
+        reconstruction = self.metrics["reconstruction"] or {"test_mse": 1.0, "test_normalized_mse": 1.0}
+        return reconstruction["test_mse"] / reconstruction["test_normalized_mse"]
+
+    def model(self) -> Autoencoder:
+        """The trained model, in the precision that it was trained in and in evaluation mode.
+
+        Raises:
+            DamagedFileError: if its checkpoint cannot be read.
+            ForeignCheckpointError: if that is another run's.
+        """
+        identity = Identity(self.metrics["config_hash"], self.config.seed)
+        checkpoint = read_checkpoint(self.folder.checkpoint, identity)
+        model = build_model(self.config, self.image_shape, self.pixel_variance, self._classes())
+        model.to(WEIGHTS.get(str(self.config.trainer.precision), torch.float32))
+        try:
+            model.load_state_dict(checkpoint["state_dict"])
+        except RuntimeError as error:
+            raise DamagedFileError(self.folder.checkpoint, "its weights are those of another model") from error
+        return model.eval()
+
+    def _classes(self) -> int:
+        return int(self.metrics["provenance"]["data"].get("classes", 0))
+
+
+def load_run(path: str | Path) -> FinishedRun:
+    """A finished run's files.
+
+    Raises:
+        ValueError: if the folder holds none, or files that do not belong together.
+    """
+    folder = RunFolder(path)
+    metrics = read_metrics(folder)
+    if metrics is None:
+        raise ValueError(f"run={path} holds no finished run: {folder.metrics} is missing; train it first")
+    config = OmegaConf.create(read_config(folder))
+    assert isinstance(config, DictConfig)
+    recorded = config_hash(OmegaConf.to_container(config.result_settings))  # type: ignore[arg-type]
+    if recorded != metrics["config_hash"]:
+        raise DamagedFileError(
+            folder.metrics, f"its config_hash is {metrics['config_hash']}, that of config.yaml is {recorded}"
+        )
+    return FinishedRun(folder, config, metrics)
