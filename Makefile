@@ -42,17 +42,17 @@ lint: setup ## style and types
 
 reproduce: setup ## an experiment of the paper and its report: EXPERIMENT= SEEDS= LAUNCHER= FIDELITY= LOGS= DRY=1 ARGS=
 ifdef DRY
-	$(BIN)/python -m softvq.sweep.plan $(SWEEP)
+	$(BIN)/softvq plan $(SWEEP)
 else
 	$(BIN)/python train.py -m $(SWEEP)
-	$(BIN)/python -m softvq.report $(LOGS) --out $(REPORT)
+	$(BIN)/softvq report $(LOGS) --out $(REPORT)
 endif
 
 report: setup ## tables and report.html from the run folders below LOGS, into REPORT
-	$(BIN)/python -m softvq.report $(LOGS) --out $(REPORT)
+	$(BIN)/softvq report $(LOGS) --out $(REPORT)
 
 dashboard: setup ## the W&B workspace and report of a sweep: EXPERIMENT= LOGS= ARGS=
-	$(BIN)/python -m softvq.sweep.dashboard --experiment $(EXPERIMENT) --logs $(LOGS) $(ARGS)
+	$(BIN)/softvq dashboard --experiment $(EXPERIMENT) --logs $(LOGS) $(ARGS)
 
 bench: setup ## speed and memory beside bounds and others, in ratios, into docs/performance.md: QUICK=1
 	$(BIN)/python benchmarks/run.py $(if $(QUICK),--quick)

@@ -21,7 +21,7 @@ from contenders import write_images
 from omegaconf import DictConfig
 from turns import HERE, machine, ratios, spread, write_results
 
-from softvq.config.compose import CONF_DIR, compose
+from softvq.config.compose import compose
 from softvq.data.module import ReplicaData
 from softvq.machine import cores
 from softvq.run.build import build_data, build_model
@@ -81,7 +81,7 @@ def measure(
     with tempfile.TemporaryDirectory() as folder:
         write_images(Path(folder), "mlp", IMAGES)
         common = ["data=arrays", f"data.dir={folder}", "data.name=random", f"data.root={folder}", "network=mlp"]
-        config = compose(CONF_DIR, "train", [*common, f"bottleneck={bottleneck}", *overrides])
+        config = compose("train", [*common, f"bottleneck={bottleneck}", *overrides])
         config.data.pixel_offset, config.data.output_activation = 0.0, "sigmoid"
         config.trainer.max_steps = steps
         times: dict[str, list[float]] = {"alone": [], **{str(S): [] for S in seeds}}

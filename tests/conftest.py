@@ -3,15 +3,12 @@
 from collections.abc import Callable
 from copy import deepcopy
 from functools import cache
-from pathlib import Path
 
 import pytest
 import torch
 from omegaconf import DictConfig
 
 from softvq.config.compose import compose
-
-CONF = Path(__file__).parents[1] / "conf"
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +20,7 @@ def seeded() -> None:
 
 @cache
 def _composed(overrides: tuple[str, ...]) -> DictConfig:
-    return compose(CONF, "train", overrides)
+    return compose("train", overrides)
 
 
 @pytest.fixture(scope="session")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from softvq import command
+from softvq.command import program
 from softvq.config import errors as cli
-from softvq.config.compose import CONF_DIR
+from softvq.config.compose import CONF_DIR, options
 
 ROOT = Path(__file__).parents[2]
 
@@ -58,8 +58,8 @@ def test_what_composes_has_no_faults() -> None:
 
 
 def test_the_files_that_choices_share_are_no_choices() -> None:
-    assert "base" not in cli.options("data")
-    assert cli.options("bottleneck") == sorted(path.stem for path in (CONF_DIR / "bottleneck").glob("*.yaml"))
+    assert "base" not in options("data")
+    assert options("bottleneck") == sorted(path.stem for path in (CONF_DIR / "bottleneck").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("arguments", [("trainer.max_step=3",), ("-m", "seed=0,1", "trainer.max_step=3")])
@@ -84,7 +84,7 @@ def test_help_explains_every_group_and_fits_a_screen() -> None:
     assert max(map(len, lines)) <= 120
     for group in ("bottleneck", "data", "network", "trainer", "probes", "logger", "fidelity", "experiment"):
         (line,) = [line for line in lines if re.match(rf"\s+{group}\s", line)]
-        for option in cli.options(group):
+        for option in options(group):
             assert option in line
     assert "$SOFTVQ_DATA" in done.stdout
 
@@ -94,7 +94,7 @@ def test_evaluate_has_help_of_its_own() -> None:
     assert done.returncode == 0
     assert "run=PATH" in done.stdout
     assert "Powered by Hydra" not in done.stdout
-    for option in cli.options("probes"):
+    for option in options("probes"):
         assert option in done.stdout
 
 
@@ -131,21 +131,21 @@ def lightnings_interrupt() -> None:
 @pytest.mark.parametrize("main", [lambda: fail(KeyboardInterrupt()), lightnings_interrupt])
 def test_ctrl_c_ends_with_its_own_status(main: object, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
-        command.run(main)  # type: ignore[arg-type]
+        program.run(main, "train")  # type: ignore[arg-type]
     assert stop.value.code == 130
     assert capsys.readouterr().err == "error: interrupted; the same command goes on from the last checkpoint\n"
 
 
 def test_other_ends_keep_their_status_and_bugs_their_traceback() -> None:
     with pytest.raises(SystemExit) as stop:
-        command.run(lambda: sys.exit(3))
+        program.run(lambda: sys.exit(3), "train")
     assert stop.value.code == 3
     with pytest.raises(ZeroDivisionError):
-        command.run(lambda: fail(ZeroDivisionError()))
+        program.run(lambda: fail(ZeroDivisionError()), "train")
 
 
 def test_a_value_that_does_not_fit_is_told_in_its_own_words(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stop, command.plain_errors():
+    with pytest.raises(SystemExit) as stop, program.plain_errors():
         raise ValueError("run=x holds no finished run")
     assert stop.value.code == 1
     assert capsys.readouterr().err == "error: run=x holds no finished run\n"

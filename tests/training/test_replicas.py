@@ -16,8 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from sweeps import cells, finished, kill_group, running, starts, sweep_here, wait_for
 from test_cuda_graph import stand_in
 
-from softvq.config.compose import CONF_DIR, run_name
-from softvq.config.errors import options
+from softvq.config.compose import CONF_DIR, options
 from softvq.config.identity import config_hash, result_settings
 from softvq.data.module import ReplicaData
 from softvq.data.schedule import ReplicaSchedule, Schedule
@@ -335,7 +334,7 @@ def test_a_diverging_seed_fails_alone(
 # --- settings
 
 
-def test_how_many_are_trained_at_once_is_part_of_no_result_and_of_no_folders_name(
+def test_how_many_are_trained_at_once_is_part_of_no_result(
     compose_train: Callable[..., DictConfig],
 ) -> None:
     hashes = set()
@@ -344,8 +343,6 @@ def test_how_many_are_trained_at_once_is_part_of_no_result_and_of_no_folders_nam
         config.data.pixel_offset, config.trainer.threads = 0.0, 1
         hashes.add(config_hash(result_settings(json_of(config), "content")))
     assert len(hashes) == 1
-    choices = {"bottleneck": "vq"}
-    assert run_name("runs", "digits", choices, ["trainer.seeds_per_process=4"], 0) == "runs/digits/vq/seed-0"
 
 
 def json_of(config: DictConfig) -> dict[str, Any]:

@@ -29,7 +29,7 @@ class GridSweeper(BasicSweeper):
         self.composed: dict[tuple[str, ...], DictConfig] = {}  # of cells that differ in their seed alone, the first
 
     def sweep(self, arguments: list[str]) -> Any:
-        from softvq import command
+        from softvq.command.program import plain_errors
         from softvq.config.launcher import check_launcher
         from softvq.sweep import sweep
 
@@ -37,7 +37,7 @@ class GridSweeper(BasicSweeper):
         assert self.hydra_context is not None
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         overrides = parser.parse_overrides([*self._parse_config(), *arguments])
-        with command.plain_errors():
+        with plain_errors():
             sweep.refuse_dropped_settings(overrides)
             check_launcher(self.config.hydra.launcher)
         cells = self.split_arguments(overrides, None)[0]

@@ -13,9 +13,15 @@ from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf
-from hydra_plugins.hydra_submitit_launcher.submitit_launcher import BaseSubmititLauncher
 from omegaconf import DictConfig, OmegaConf, open_dict
+
+from softvq.extras import needed
+
+try:
+    from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf
+    from hydra_plugins.hydra_submitit_launcher.submitit_launcher import BaseSubmititLauncher
+except ModuleNotFoundError:  # Hydra imports this module whatever is launched; without the extra, Slurm cannot be chosen
+    BaseSubmititLauncher = Launcher
 
 LOOK_S = 0.5  # at the jobs' results
 ASK_S = 5.0  # Slurm's queue
@@ -148,7 +154,8 @@ class RayLauncher(Launcher):
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        import ray
+        with needed("hydra/launcher=local_ray", "ray"):
+            import ray
 
         assert self.hydra_context is not None
         assert self.config is not None

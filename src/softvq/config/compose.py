@@ -1,69 +1,72 @@
-"""Composing a configuration as the command line does, and the names of run folders that follow from it."""
+"""Composing a configuration as the command line does."""
 
 import difflib
-import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-CONF_DIR = Path(__file__).parents[3] / "conf"
-
-# Overrides that say where or how a run happens, not what it computes: they leave its folder's name alone.
-WHERE_NOT_WHAT = re.compile(
-    r"^[+~]*(hydra[./]|logger\b|resume\b|data\.(root|dir|name|verify|eval_batch_size)\b|probes\.(save_latents|tsne_points)\b|"
-    r"trainer\.(accelerator|cuda_graph|devices|seeds_per_process|members|threads|progress|log_every_n_steps|"
-    r"checkpoint_\w+)\b)"
-)
-NAMED_IN_FOLDER = re.compile(r"^(experiment|bottleneck|data|seed|experiment_name)=")
+PACKAGE = Path(__file__).parents[1]
+# A wheel carries the configurations inside the package; a checkout has them at its top.
+CONF_DIR = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parents[1] / "conf"
+NOT_CHOICES = {"base"}  # what the files of a group share
 
 
-def run_name(experiment: str, data: str, choices: Mapping[str, Any], overrides: Sequence[str], seed: int) -> str:
-    """The folder of a run below `logs/`: EXPERIMENT/DATA/BOTTLENECK/seed-N, and a short hash of other overrides.
+def compose(
+    config_name: str, overrides: Sequence[str], own: Sequence[Path] = (), return_hydra_config: bool = False
+) -> DictConfig:
+    """Composes a configuration as the command line would, whatever Hydra application is running.
 
-    The same choices give the same name, in a single run and in a sweep, whatever the order of the overrides.
+    Args:
+        config_name: of the program: `train` or `evaluate`.
+        overrides: as typed.
+        own: folders of configurations beside the package's own, see `own_folders`.
+        return_hydra_config: with the part under `hydra`.
     """
-    others = sorted(o for o in overrides if not WHERE_NOT_WHAT.match(o) and not NAMED_IN_FOLDER.match(o))
-    suffix = "-" + hashlib.sha256("\n".join(others).encode()).hexdigest()[:8] if others else ""
-    parts = (experiment, data, choices["bottleneck"], f"seed-{seed}{suffix}")
-    return "/".join(re.sub(r"[^A-Za-z0-9._-]+", "-", str(part)) for part in parts)
-
-
-TABLE_OF_DATA = {
-    **dict.fromkeys(("mnist", "fashion_mnist", "digits"), "table_1"),
-    **dict.fromkeys(("svhn", "cifar10"), "table_2"),
-}
-
-
-def table(data: str, network: str) -> str:
-    """The table of the paper whose settings (K, beta, steps) a data set takes; one's own takes its network's."""
-    return TABLE_OF_DATA.get(data, "table_2" if network.startswith("conv") else "table_1")
-
-
-def register_resolvers() -> None:
-    """Makes `${run_name:...}` and `${table:...}` known to OmegaConf; harmless when repeated."""
-    OmegaConf.register_new_resolver("run_name", run_name, replace=True)
-    OmegaConf.register_new_resolver("table", table, replace=True)
-
-
-register_resolvers()
-
-
-def compose(config_dir: str | Path, config_name: str, overrides: Sequence[str]) -> DictConfig:
-    """Composes a configuration as the command line would, whatever Hydra application is running."""
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
+    search_path = ",".join(quoted(f"file://{folder}") for folder in own)
     running = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()  # there can be but one
     try:
-        with initialize_config_dir(str(Path(config_dir).resolve()), version_base="1.3"):
-            return hydra_compose(config_name, overrides=list(overrides))
+        with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+            return hydra_compose(
+                config_name,
+                overrides=[*overrides, f"hydra.searchpath=[{search_path}]"],
+                return_hydra_config=return_hydra_config,
+            )
     finally:
         GlobalHydra.instance().hydra = running
+
+
+def own_folders(hydra: DictConfig) -> list[Path]:
+    """The user's own folders of configurations: `./conf`, `--config-dir` and `hydra.searchpath`.
+
+    Args:
+        hydra: the part under `hydra` of what the running program composed.
+    """
+    sources = [source.path for source in hydra.runtime.config_sources if source.schema == "file"]
+    return [Path(source) for source in sources if Path(source) != CONF_DIR]
+
+
+def quoted(text: str) -> str:
+    """A string as Hydra's overrides take it whatever characters it holds."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def options(group: str, own: Sequence[Path] = ()) -> list[str]:
+    """The choices of a group, by the names of its files."""
+    files = [path for folder in (CONF_DIR, *own) for path in (folder / group).glob("*.yaml")]
+    return sorted({path.stem for path in files} - NOT_CHOICES)
+
+
+def groups() -> list[str]:
+    """The groups whose choices are made by name."""
+    return sorted(path.name for path in CONF_DIR.iterdir() if path.is_dir() and path.name not in ("hydra", "preset"))
 
 
 def built_network(config: DictConfig, chosen: str) -> str:

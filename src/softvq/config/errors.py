@@ -2,52 +2,47 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from softvq.config.compose import CONF_DIR, compose, leaf_keys, nearest
+from softvq.config.compose import compose, groups, leaf_keys, nearest, options
+from softvq.extras import MissingExtraError
 
+# Configurations of Hydra's own launchers, which ours extend, and the packages that bring them.
+LAUNCHERS = {
+    "hydra/launcher/joblib": "hydra-joblib-launcher",
+    "hydra/launcher/submitit_local": "hydra-submitit-launcher",
+    "hydra/launcher/submitit_slurm": "hydra-submitit-launcher",
+}
 FOUND_LATER = {"network.d"}  # once the headers of one's own data are read
-NOT_CHOICES = {"base"}  # what the files of a group share
 
 
-def options(group: str) -> list[str]:
-    """The choices of a group, by the names of its files."""
-    return sorted(path.stem for path in (CONF_DIR / group).glob("*.yaml") if path.stem not in NOT_CHOICES)
-
-
-OmegaConf.register_new_resolver("options", lambda group: ", ".join(options(group)), replace=True)  # for --help
-
-
-def groups() -> list[str]:
-    """The groups whose choices are made by name."""
-    return sorted(path.name for path in CONF_DIR.iterdir() if path.is_dir() and path.name not in ("hydra", "preset"))
-
-
-def faults(overrides: Sequence[str], config_name: str = "train") -> list[str]:
+def faults(overrides: Sequence[str], config_name: str = "train", own: Sequence[Path] = ()) -> list[str]:
     """Everything that is wrong with the overrides of one cell, a message each; empty if they compose.
 
     Args:
         overrides: of a single run, as typed.
         config_name: of the program's configuration.
+        own: folders of configurations beside the package's own.
     """
     found: list[tuple[Exception, str | None]] = []
     rest = list(overrides)
     config: DictConfig | None = None
     while config is None:
         try:
-            config = compose(CONF_DIR, config_name, rest)
+            config = compose(config_name, rest, own)
         except (HydraException, OmegaConfBaseException, ValueError) as error:
-            culprit = _culprit(error, rest)
-            found.append((error, culprit))
-            if culprit is None:
-                return [explain(*fault, {}) for fault in found]
-            rest.remove(culprit)
+            override = culprit(error, rest)
+            found.append((error, override))
+            if override is None:
+                return [explain(*fault, {}, own) for fault in found]
+            rest.remove(override)
     known: dict[str, Any] = OmegaConf.to_container(config)  # type: ignore[assignment]
-    return [explain(*fault, known) for fault in found] + missing_values(config)
+    return [explain(*fault, known, own) for fault in found] + missing_values(config)
 
 
 def missing_values(config: DictConfig) -> list[str]:
@@ -65,14 +60,15 @@ def _missing(node: Any, key: str = "") -> list[str]:
     return [key] if node == MISSING else []
 
 
-def _culprit(error: Exception, overrides: Sequence[str]) -> str | None:
+def culprit(error: Exception, overrides: Sequence[str]) -> str | None:
     """The override that an exception is about, as typed."""
     message = str(error)
     if isinstance(error, OverrideParseException):
         return error.override if error.override in overrides else None
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, option = error.missing_cfg_file.rpartition("/")
-        return next((o for o in overrides if _key(o) == group and o.endswith(f"={option}")), None)
+        choosing = [o for o in overrides if _key(o) == group]
+        return next((o for o in choosing if o.endswith(f"={option}") or str(error.missing_cfg_file) in LAUNCHERS), None)
     if isinstance(error, OmegaConfBaseException):
         key = error.full_key
     else:
@@ -88,13 +84,14 @@ def _key(override: str) -> str:
     return override.split("=", 1)[0].lstrip("+~").split("@", 1)[0]
 
 
-def explain(error: Exception, override: str | None, config: Mapping[str, Any]) -> str:
+def explain(error: Exception, override: str | None, config: Mapping[str, Any], own: Sequence[Path] = ()) -> str:
     """One message for what composing a configuration raised.
 
     Args:
         error: what was raised.
         override: what it is about, as typed; None if that is not known.
         config: what the other overrides compose, for the names that would have been right.
+        own: folders of configurations beside the package's own.
     """
     first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
     if override is None:
@@ -106,7 +103,9 @@ def explain(error: Exception, override: str | None, config: Mapping[str, Any]) -
             "and quote twice what holds other signs: 'KEY=\"a=b\"'"
         )
     if isinstance(error, MissingConfigException):
-        choices = options(key) or list(error.options or [])
+        if str(error.missing_cfg_file) in LAUNCHERS:
+            return str(MissingExtraError(override, LAUNCHERS[str(error.missing_cfg_file)], "sweep"))
+        choices = options(key, own) or list(error.options or [])
         return f"{override}: {key} has no choice {value}; {_instead(value, choices)}"
     if isinstance(error, OmegaConfBaseException):
         return f"{override}: {first_line}"

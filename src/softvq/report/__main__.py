@@ -1,4 +1,4 @@
-"""Writes the report: `python -m softvq.report [LOGS ...] [--out DIR]`."""
+"""Writes the report: `softvq report [LOGS ...] [--out DIR]`."""
 
 import argparse
 import sys
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m softvq.report", description="Sets finished runs beside the paper's tables and claims."
+        prog="softvq report", description="Sets finished runs beside the paper's tables and claims."
     )
     parser.add_argument(
         "logs", nargs="*", type=Path, default=[Path("logs")], metavar="LOGS", help="folders of runs (default: logs)"

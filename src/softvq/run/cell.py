@@ -12,7 +12,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from softvq.bounded_files import UnreadableFileError, read_json, read_yaml
-from softvq.config.compose import CONF_DIR, compose
+from softvq.config.compose import compose, own_folders
 from softvq.config.errors import missing_values
 from softvq.config.identity import config_hash, differences, result_settings
 from softvq.config.launcher import threads_of_job
@@ -160,7 +160,7 @@ def read_cell(config: DictConfig, hydra: DictConfig, folder: str | Path, launche
     if choices["network"] == "auto":
         choices["network"] = _fitting_network(*instantiate(config.data.source).image_shape())
         overrides = [*hydra.overrides.task, f"network={choices['network']}"]
-        config = compose(CONF_DIR, hydra.job.config_name, overrides)
+        config = compose(hydra.job.config_name, overrides, own_folders(hydra))
     for key in ("root", "dir"):  # the folder's config.yaml serves from any other folder, too
         if config.data.get(key):
             config.data[key] = str(Path(config.data[key]).expanduser().resolve())

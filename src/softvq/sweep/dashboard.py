@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from softvq.config.compose import CONF_DIR
+from softvq.extras import needed
 from softvq.published import PROBE_METRICS
 from softvq.run.summary import LABELS
 from softvq.run_folder import write_json
@@ -190,6 +191,8 @@ def publish(experiment: str, project: str, entity: str | None) -> list[str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Saves the dashboard of a sweep, or writes its specification."""
     options = _parser().parse_args(arguments)
+    with needed("softvq dashboard", "dashboard"):
+        import wandb_workspaces  # noqa: F401
     if waiting := offline_runs(options.logs / options.experiment):
         print(upload_hint(waiting))
     if options.spec:
@@ -208,7 +211,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     tracker = yaml.safe_load((CONF_DIR / "logger" / "wandb.yaml").read_text(encoding="utf-8"))
     parser = argparse.ArgumentParser(
-        prog="python -m softvq.sweep.dashboard", description="Makes the W&B workspace and report of a sweep."
+        prog="softvq dashboard", description="Makes the W&B workspace and report of a sweep."
     )
     parser.add_argument("--experiment", required=True, metavar="NAME", help="the sweep: its experiment_name")
     parser.add_argument("--logs", type=Path, default=Path("logs"), metavar="DIR", help="where its runs lie")

@@ -1,10 +1,9 @@
 """What a sweep is going to do, before it does anything: cells composed, checked, counted and estimated.
 
-`python -m softvq.sweep.plan OVERRIDES` shows the plan of `python train.py -m OVERRIDES` and starts nothing.
+`softvq plan OVERRIDES` shows the plan of `softvq train -m OVERRIDES` and starts nothing.
 """
 
 import json
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -254,16 +253,3 @@ def summary_lines(plan: Plan, jobs: int) -> list[str]:
     lines += [f"duplicate: {planned.name} is {planned.message}" for planned in plan.having("duplicate")]
     lines += [f"invalid: {planned.name}\n  {planned.message}" for planned in plan.having("invalid")]
     return lines
-
-
-def main() -> None:
-    """Shows the plan of a sweep."""
-    import runpy
-
-    train = Path(__file__).parents[2] / "train.py"
-    sys.argv = [str(train), "-m", *sys.argv[1:], "hydra.sweeper.plan_only=true"]
-    runpy.run_path(str(train), run_name="__main__")
-
-
-if __name__ == "__main__":
-    main()

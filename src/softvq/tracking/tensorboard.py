@@ -8,6 +8,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import OmegaConf
 from PIL import Image
 
+from softvq.extras import needed
 from softvq.run_folder import RunFolder
 from softvq.tracking.tracker import Tracker, figures, results
 
@@ -23,6 +24,8 @@ class TensorBoardTracker(Tracker):
 
     def __init__(self, folder: RunFolder) -> None:
         super().__init__()
+        with needed("logger=tensorboard", "tensorboard"):
+            import tensorboard  # noqa: F401
         self.folder = folder
         self._logger: TensorBoardLogger | None = None
 

@@ -12,7 +12,6 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from softvq.config.compose import register_resolvers
 from softvq.config.identity import result_settings
 from softvq.report.read.collect import Run
 
@@ -78,7 +77,6 @@ class Defaults:
 
 @cache
 def _composed(conf: Path, overrides: tuple[str, ...]) -> DictConfig:
-    register_resolvers()
     with initialize_config_dir(str(conf), version_base="1.3"):
         return compose("train", overrides=list(overrides), return_hydra_config=True)
 

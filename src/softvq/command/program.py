@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from traceback import walk_tb
@@ -13,7 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from softvq.config.errors import _culprit, explain, faults
+from softvq.config.errors import culprit, explain, faults
 from softvq.console import screen
 from softvq.run_folder import unusable
 
@@ -34,7 +34,25 @@ def plain_errors() -> Iterator[None]:
         raise SystemExit(1) from None
 
 
-def run(main: Callable[[], Any]) -> None:
+def call(main: Callable[[], Any], config_name: str, file: str, arguments: Sequence[str] | None) -> None:
+    """Runs a Hydra program on some arguments.
+
+    One's own modules in the current folder can be imported, as `_target_` may name them.
+
+    Args:
+        main: its function under `hydra.main`.
+        config_name: of its configuration.
+        file: runs it as a script: what Lightning calls for each further device.
+        arguments: its own; None for those of the process, whose script runs this program.
+    """
+    if arguments is not None:
+        sys.argv = [file, *arguments]
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    run(main, config_name)
+
+
+def run(main: Callable[[], Any], config_name: str) -> None:
     """Calls a Hydra program's main function; what a person mistyped becomes messages instead of a traceback.
 
     HYDRA_FULL_ERROR=1 brings the traceback back. Ctrl-C ends with status 130.
@@ -46,7 +64,7 @@ def run(main: Callable[[], Any]) -> None:
     except (HydraException, OmegaConfBaseException) as error:
         if SHOW_ALL:
             raise
-        _print_faults(error)
+        _print_faults(error, config_name)
         sys.exit(1)
     except OSError as error:
         if SHOW_ALL or not _from_hydra(error):
@@ -71,10 +89,11 @@ def _from_hydra(error: OSError) -> bool:
     return bool(error.filename) and not any(frame.f_globals["__name__"].startswith("softvq.") for frame, _ in below)
 
 
-def _print_faults(error: Exception) -> None:
+def _print_faults(error: Exception, config_name: str) -> None:
     arguments = get_args_parser().parse_args()
     single = [override for override in arguments.overrides if not (arguments.multirun and _is_sweep(override))]
-    lines = faults(single, Path(sys.argv[0]).stem) or [explain(error, _culprit(error, arguments.overrides), {})]
+    own = [Path(folder).resolve() for folder in ("conf", arguments.config_dir) if folder and Path(folder).is_dir()]
+    lines = faults(single, config_name, own) or [explain(error, culprit(error, arguments.overrides), {})]
     for line in lines:
         screen.print_error(line)
 

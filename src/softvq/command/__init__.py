@@ -1,0 +1,55 @@
+"""The command `softvq`: one subcommand for each thing that can be done; each loads only what it needs."""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from softvq.extras import MissingExtraError
+
+# name -> module whose `main(arguments)` runs it, and what it does in a line
+COMMANDS = {
+    "train": ("softvq.command.train", "train and probe one cell, or with -m a sweep of them"),
+    "evaluate": ("softvq.command.evaluate", "probe a finished run again: another protocol, tap or data"),
+    "plan": ("softvq.command.plan", "show what `softvq train -m` would do, and start nothing"),
+    "report": ("softvq.report.__main__", "tables and report.html from the run folders below LOGS"),
+    "dashboard": ("softvq.sweep.dashboard", "the W&B workspace and report of a sweep"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a subcommand; the exit status.
+
+    Args:
+        arguments: its name and its own arguments; by default those of the process.
+    """
+    name, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if name in ("--help", "-h", "help"):
+        print(_help())
+        return 0
+    if name == "--version":
+        from importlib.metadata import version
+
+        print(f"softvq {version('softvq')}")
+        return 0
+    if name not in COMMANDS:
+        print(f"error: softvq has no command {name}; there are {', '.join(COMMANDS)}", file=sys.stderr)
+        return 2
+    try:
+        return import_module(COMMANDS[name][0]).main(rest) or 0
+    except MissingExtraError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:{width}}  {text}" for name, (_, text) in COMMANDS.items()]
+    return "\n".join(
+        [
+            "Which bottleneck gives an autoencoder the most useful code?",
+            "",
+            "  softvq COMMAND ...      `softvq COMMAND --help` explains its arguments",
+            "",
+            *lines,
+        ]
+    )

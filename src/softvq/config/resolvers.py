@@ -1,0 +1,57 @@
+"""The functions that the files of `conf/` call as `${name:...}`."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from softvq.config.compose import CONF_DIR, options
+from softvq.config.names import folder_name
+
+TABLE_OF_DATA = {
+    **dict.fromkeys(("mnist", "fashion_mnist", "digits"), "table_1"),
+    **dict.fromkeys(("svhn", "cifar10"), "table_2"),
+}
+
+
+def register() -> None:
+    """Makes the functions known to OmegaConf; harmless when repeated."""
+    functions: dict[str, Callable[..., Any]] = {
+        "run_name": run_name,
+        "table": table,
+        "options": list_options,
+        "own_conf": own_conf,
+        "program": program,
+    }
+    for name, function in functions.items():
+        OmegaConf.register_new_resolver(name, function, replace=True)
+
+
+def run_name(logs: str, *, _root_: DictConfig) -> str:
+    """`${run_name:LOGS}`: the folder of the composed run below `LOGS`."""
+    return folder_name(_root_, logs)
+
+
+def table(data: str, network: str) -> str:
+    """`${table:DATA,NETWORK}`: the paper's table whose K, beta and steps some data take; one's own its network's."""
+    return TABLE_OF_DATA.get(data, "table_2" if network.startswith("conv") else "table_1")
+
+
+def list_options(group: str) -> str:
+    """`${options:GROUP}`: the choices of a group, for `--help`."""
+    return ", ".join(options(group))
+
+
+def own_conf() -> ListConfig:
+    """`${own_conf:}`: `conf/` of the current folder as Hydra's search path takes it, where that is not ours."""
+    own = Path("conf").resolve()
+    return ListConfig([f"file://{own}"] if own.is_dir() and own != CONF_DIR else [])
+
+
+def program(name: str) -> str:
+    """`${program:NAME}`: how the running program was called, for `--help`."""
+    script = Path(sys.argv[0])
+    own = script.name == f"{name}.py" and script.parent.name != "command"
+    return f"python {script.name}" if own else f"softvq {name}"
