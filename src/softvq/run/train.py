@@ -162,6 +162,7 @@ def _train(cells: Sequence[Cell], resume_from: Sequence[Path]) -> list[Results]:
     trainer = _build_trainer(cells, parts, [checkpoint, probes], files)
     if _replays_steps(config, trainer, parts[0].model):
         module.capture = capture_cuda_graph
+        module.must_replay = config.trainer.cuda_graph is True
     data = parts[0].data if len(parts) == 1 else ReplicaData([part.data for part in parts])
     try:
         with stop.noted(checkpoint.where):

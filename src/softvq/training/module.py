@@ -64,6 +64,7 @@ class TrainingModule(L.LightningModule):
 
     Attributes:
         capture: how a step is captured to be replayed instead of run from Python; None runs each from Python.
+        must_replay: refuse a step that cannot be replayed, in place of a warning.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class TrainingModule(L.LightningModule):
         self.net: Autoencoder | StackedAutoencoders = models[0] if len(models) == 1 else StackedAutoencoders(models)
         self.make_optimizer, self.log_every_n_steps = make_optimizer, log_every_n_steps
         self.capture: Capture | None = None
+        self.must_replay = False
         self._in_backward: UpdateInBackward | None = None
         self._replayed: ReplayedSteps | None = None
         self._term_names: list[str] = []
@@ -191,11 +193,16 @@ class TrainingModule(L.LightningModule):
                     optimizer.step()
                 return _values(terms)
 
-            self._replayed = ReplayedSteps(step, self.capture)
+            self._replayed = ReplayedSteps(step, self.capture, lambda: self._changed_by(optimizer), self.must_replay)
         wrapped._on_before_step()
-        values = self._replayed(images, noise)  # type: ignore[arg-type]
+        values = self._replayed(images, noise)
         wrapped._on_after_step()  # global_step counts it
         return values
+
+    def _changed_by(self, optimizer: Optimizer) -> list[Tensor]:
+        """Every tensor that a training step changes."""
+        states = [value for state in optimizer.state.values() for value in state.values() if isinstance(value, Tensor)]
+        return [*self.parameters(), *self.buffers(), *self._statistics.values(), *states]
 
     def _loss(self, images: Tensor, noise: Noise, labels: Tensor | None) -> dict[str, Tensor]:
         terms, statistics = self.net.loss(images, noise, labels)
