@@ -29,6 +29,10 @@ class GaussianReconstruction(nn.Module):
         super().__init__()
         self.variance = above_zero(variance)
 
+    def mean_scale(self, numbers: int) -> float:
+        """What a term that is a mean over numbers weighs beside this, as it would beside MSE / variance."""
+        return numbers / 2
+
     def forward(self, reconstruction: Tensor, x: Tensor) -> Tensor:
         return mse_loss(reconstruction, x, reduction="sum") / (2 * self.variance * len(x))
 
@@ -40,6 +44,10 @@ class NormalizedMSE(nn.Module):
         super().__init__()
         at_least("reconstruction.weight", weight, 0)
         self.variance, self.weight = above_zero(variance), weight
+
+    def mean_scale(self, numbers: int) -> float:
+        """What a term that is a mean over numbers weighs beside this, as it would beside MSE / variance."""
+        return self.weight
 
     def forward(self, reconstruction: Tensor, x: Tensor) -> Tensor:
         return self.weight * mse_loss(reconstruction, x) / self.variance

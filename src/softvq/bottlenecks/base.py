@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.func import vmap
 from torch.nn.functional import mse_loss
 
 REDUCTIONS = ("sum", "mean")
@@ -39,7 +40,7 @@ class Objective:
     Attributes:
         loss: (), mean over the batch.
         terms: its unweighted parts and whatever else is logged, each ().
-        latent: of the images as they are, from which the health panel is made.
+        latent: what the health panel is made of.
     """
 
     loss: Tensor
@@ -66,6 +67,11 @@ class Coder(Protocol):
         """The loss () of a reconstruction, mean over the batch; both (B, H, W, C)."""
 
 
+def reconstruction_losses(coder: Coder, reconstruction: Tensor, x: Tensor) -> Tensor:
+    """The loss (B,) of each reconstruction by itself; both (B, H, W, C)."""
+    return vmap(lambda one, image: coder.reconstruction_loss(one[None], image[None]))(reconstruction, x)
+
+
 class Bottleneck(nn.Module, ABC):
     """The operation between encoder and decoder; models differ in this alone.
 
@@ -76,9 +82,15 @@ class Bottleneck(nn.Module, ABC):
 
     Attributes:
         learns_from_labels: whether `objective` wants the images' labels, which unsupervised methods never see.
+        codes_to_start: codes of training images that `start` wants; 0 without a start from data.
+        mean_scale: what a term that is a mean over numbers weighs beside the reconstruction loss: half the image's
+            numbers beside SSE / (2 var), 1 beside MSE / var. With it a weight can be written as papers have it whose
+            losses are means. `attach` sets it.
     """
 
     learns_from_labels = False
+    codes_to_start = 0
+    mean_scale = 1.0
 
     @property
     @abstractmethod
@@ -95,13 +107,31 @@ class Bottleneck(nn.Module, ABC):
         """Learning rates of parts that do not take `optimizer.lr`: name of a submodule -> rate."""
         return {}
 
-    def attach(self, image_shape: tuple[int, int, int], classes: int, encoder: Callable[..., nn.Module]) -> None:
+    def attach(
+        self,
+        image_shape: tuple[int, int, int],
+        classes: int,
+        encoder: Callable[..., nn.Module],
+        mean_scale: float,
+    ) -> None:
         """Learns, once, of what it is built into: for parts whose size follows from the data.
 
         Args:
             image_shape: (H, W, C).
             classes: of the data's labels; 0 without labels.
             encoder: makes another network like the encoder from `heads=`, for bottlenecks that need a critic.
+            mean_scale: see the attribute.
+        """
+        self.mean_scale = mean_scale
+
+    def restrict(self, encoder: nn.Module) -> None:
+        """Changes the encoder, once, before training: for methods that limit what it can compute."""
+
+    def start(self, z_e: Tensor) -> None:
+        """Begins from the codes of training images by the untrained encoder, once, before training.
+
+        Args:
+            z_e: (`codes_to_start`, d), or fewer where the training set has fewer.
         """
 
     def draw_noise(self, batch: int, positions: int, generator: torch.Generator) -> Noise:
@@ -112,6 +142,14 @@ class Bottleneck(nn.Module, ABC):
 
         Returns:
             (batch, ...) in float32, or a dictionary of such tensors.
+        """
+        return None
+
+    def sample_prior(self, count: int, positions: int, generator: torch.Generator) -> Tensor | None:
+        """Latents that the decoder turns into new images; None for a method without a prior.
+
+        Returns:
+            (count, positions, d), on the device and in the precision of the method's own tensors.
         """
         return None
 

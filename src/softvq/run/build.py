@@ -1,5 +1,6 @@
 """Builds the parts of a run from its configuration."""
 
+import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +14,7 @@ from torch.optim import Optimizer
 from softvq.bottlenecks.base import Bottleneck
 from softvq.console import screen
 from softvq.data.module import ImageData
+from softvq.data.schedule import Schedule
 from softvq.probes.run import Probes
 from softvq.run.process import RANK
 from softvq.run_folder import RunFolder
@@ -103,8 +105,10 @@ def build_model(
     assert bottleneck is not None
     assert decoder is not None
     assert reconstruction is not None
-    faults.build(lambda: bottleneck.attach(image_shape, classes, encoder_with))
+    mean_scale = reconstruction.mean_scale(math.prod(image_shape))
+    faults.build(lambda: bottleneck.attach(image_shape, classes, encoder_with, mean_scale))
     faults.check()
+    bottleneck.restrict(encoder)
     return Autoencoder(
         encoder=encoder,
         bottleneck=bottleneck,
@@ -134,6 +138,20 @@ def _checked_bottleneck(bottleneck: Any) -> Bottleneck:
             f"it names {', '.join(heads) or 'nothing'}"
         )
     return bottleneck
+
+
+def start_from_data(model: Autoencoder, data: ImageData) -> None:
+    """Hands a bottleneck that begins from data the codes of the images that training sees first."""
+    wanted = model.bottleneck.codes_to_start
+    if not wanted:
+        return
+    images = min(math.ceil(wanted / model.encoder.positions), len(data.train_indices))
+    first = Schedule(len(data.train_indices), images, data.seed).batch(0).numpy()
+    model.eval()
+    with torch.no_grad():
+        z_e = model.encode(torch.from_numpy(data.arrays.train_images[data.train_indices[first]]))
+        model.bottleneck.start(z_e.flatten(0, 1)[:wanted])
+    model.train()
 
 
 def build_optimizer(config: DictConfig) -> Callable[[Iterable[Any]], Optimizer]:

@@ -20,7 +20,15 @@ from softvq.console import screen
 from softvq.data.module import ImageData, ReplicaData
 from softvq.machine import cores
 from softvq.probes.run import Probes
-from softvq.run.build import build_data, build_model, build_optimizer, build_probes, build_trackers, checked
+from softvq.run.build import (
+    build_data,
+    build_model,
+    build_optimizer,
+    build_probes,
+    build_trackers,
+    checked,
+    start_from_data,
+)
 from softvq.run.cell import Cell, read_config
 from softvq.run.process import RANK
 from softvq.run.provenance import commit
@@ -143,6 +151,9 @@ def _train(cells: Sequence[Cell], resume_from: Sequence[Path]) -> list[Results]:
     commit_before, threads = commit(), config.trainer.threads or cores()
     _set_up_process(config, threads)
     parts = [_build_part(cell, threads) for cell in cells]
+    if not resume_from:
+        for part in parts:
+            start_from_data(part.model, part.data)
     members = [Member(part.model, part.cell.config.seed, part.trackers) for part in parts]
     module = TrainingModule(members, build_optimizer(config), config.trainer.log_every_n_steps)
     trainer_config = config.trainer
