@@ -92,6 +92,28 @@ class Bottleneck(nn.Module, ABC):
     codes_to_start = 0
     mean_scale = 1.0
 
+    def __call__(self, heads: dict[str, Tensor] | Tensor, noise: Any = None, **more_heads: Tensor) -> Latent:
+        """The latent of the heads' outputs; of z_e alone where that is all that the bottleneck asks for.
+
+        Within an autoencoder `heads` are (B, M, width) by name, and `noise` is what `draw_noise` returned. In a model
+        of one's own, z_e may come as a tensor, and the other heads as keywords, all in one of the shapes (B, width),
+        (B, M, width) or, as feature maps, (B, width, H, W); what comes back has the same shape. Noise is then drawn
+        here while the module is in training mode.
+
+        Raises:
+            ValueError: if heads are missing, unknown, or of a wrong shape.
+        """
+        if isinstance(heads, dict):
+            return super().__call__(heads, noise)
+        from softvq.bottlenecks.shapes import as_vectors, in_shape_of
+
+        vectors = as_vectors(self.heads, {"z_e": heads, **more_heads})
+        if noise is None and self.training:
+            generator = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
+            batch, positions = vectors["z_e"].shape[:2]
+            noise = _like(heads, self.draw_noise(batch, positions, generator))
+        return in_shape_of(heads, super().__call__(vectors, noise))
+
     @property
     @abstractmethod
     def heads(self) -> dict[str, int]:
@@ -170,6 +192,13 @@ class Bottleneck(nn.Module, ABC):
         reconstruction_loss = coder.reconstruction_loss(coder.decode(latent.z), x)
         loss = reconstruction_loss + coder.penalty_weight * latent.penalty
         return Objective(loss, {"reconstruction_loss": reconstruction_loss, **latent.terms}, latent)
+
+
+def _like(z_e: Tensor, noise: Noise) -> Noise:
+    """Noise on the device and in the precision of z_e."""
+    if isinstance(noise, dict):
+        return {name: tensor.to(z_e) for name, tensor in noise.items()}
+    return None if noise is None else noise.to(z_e)
 
 
 def reduction_over_code(reduction: str) -> Callable[[Tensor], Tensor]:
