@@ -35,10 +35,11 @@ test: setup ## the test suite without the slow tests
 test-all: setup ## every test, the slow ones too
 	$(BIN)/python -m pytest -q -n auto
 
-lint: setup ## style and types
+lint: setup ## style, types, and which way imports point
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 reproduce: setup ## an experiment of the paper and its report: EXPERIMENT= SEEDS= LAUNCHER= FIDELITY= LOGS= DRY=1 ARGS=
 ifdef DRY
