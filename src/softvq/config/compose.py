@@ -26,20 +26,33 @@ def compose(
     """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
+    from hydra.core.config_search_path import SearchPathQuery
     from hydra.core.global_hydra import GlobalHydra
 
-    search_path = ",".join(quoted(f"file://{folder}") for folder in own)
     running = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()  # there can be but one
     try:
         with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-            return hydra_compose(
-                config_name,
-                overrides=[*overrides, f"hydra.searchpath=[{search_path}]"],
-                return_hydra_config=return_hydra_config,
-            )
+            search_path = GlobalHydra.instance().config_loader().get_search_path()
+            for folder in own:
+                search_path.prepend("own", f"file://{folder}", SearchPathQuery(provider="schema"))
+            return hydra_compose(config_name, overrides=list(overrides), return_hydra_config=return_hydra_config)
     finally:
         GlobalHydra.instance().hydra = running
+
+
+def current_conf() -> list[Path]:
+    """`conf/` of the current folder, where that is not the package's own."""
+    own = Path("conf").resolve()
+    return [own] if own.is_dir() and own != CONF_DIR else []
+
+
+def searched() -> list[Path]:
+    """The folders in which the composition under way looks for its files, in order."""
+    from hydra.core.global_hydra import GlobalHydra
+
+    paths = [element.path for element in GlobalHydra.instance().config_loader().get_search_path().get_path()]
+    return [Path(path.removeprefix("file://")) for path in paths if path and "://" not in path.removeprefix("file://")]
 
 
 def own_folders(hydra: DictConfig) -> list[Path]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from softvq.config.compose import CONF_DIR, options
+from softvq.config.compose import current_conf, options, searched
 from softvq.config.names import folder_name
 
 TABLE_OF_DATA = {
@@ -21,6 +21,7 @@ def register() -> None:
     functions: dict[str, Callable[..., Any]] = {
         "run_name": run_name,
         "table": table,
+        "body": body,
         "options": list_options,
         "own_conf": own_conf,
         "program": program,
@@ -36,7 +37,21 @@ def run_name(logs: str, *, _root_: DictConfig) -> str:
 
 def table(data: str, network: str) -> str:
     """`${table:DATA,NETWORK}`: the paper's table whose K, beta and steps some data take; one's own its network's."""
-    return TABLE_OF_DATA.get(data, "table_2" if network.startswith("conv") else "table_1")
+    return TABLE_OF_DATA.get(data, "table_2" if body(network) == "conv" else "table_1")
+
+
+def body(network: str) -> str:
+    """`${body:NETWORK}`: the network that a network's file extends, over any number of files; itself if it is none's.
+
+    What is preset for `conv` holds for `conv_spatial` and for one's own network whose file begins `defaults: [conv]`.
+    """
+    for folder in (*searched(), *current_conf()):
+        file = folder / "network" / f"{network}.yaml"
+        if file.is_file():
+            extended: Any = OmegaConf.select(OmegaConf.load(file), "defaults", default=[])
+            bases = [entry for entry in extended if isinstance(entry, str) and entry != "_self_"]
+            return body(bases[0]) if bases else network
+    return network
 
 
 def list_options(group: str) -> str:
@@ -46,8 +61,7 @@ def list_options(group: str) -> str:
 
 def own_conf() -> ListConfig:
     """`${own_conf:}`: `conf/` of the current folder as Hydra's search path takes it, where that is not ours."""
-    own = Path("conf").resolve()
-    return ListConfig([f"file://{own}"] if own.is_dir() and own != CONF_DIR else [])
+    return ListConfig([f"file://{folder}" for folder in current_conf()])
 
 
 def program(name: str) -> str:
