@@ -8,26 +8,30 @@ import torch
 from omegaconf import OmegaConf
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from softvq.run.load import load_run
+from softvq.run.load import EXPORTED, load_exported, load_run
 from softvq.training.autoencoder import Autoencoder
 
 
 def load(run: str | Path) -> Autoencoder:
-    """The trained model of a finished run, in evaluation mode.
+    """The trained model of a finished run, or of what `softvq export` made of one; in evaluation mode.
 
     `model(images)` gives reconstructions and latents of uint8 images, `model.encode(images)` their codes z_e. Further
     attributes are `config` and `metrics`, the run's settings and results as plain dictionaries, and `image_shape` and
     `pixel_offset`, which say what images it takes and what its pixels are.
 
     Args:
-        run: the run's folder.
+        run: the run's folder, or that of an export.
 
     Raises:
-        ValueError: if the folder holds no finished run, or files that are damaged or do not belong together.
+        ValueError: if the folder holds neither, or files that are damaged or do not belong together.
     """
-    finished = load_run(run)
-    model = finished.model()
-    model.__dict__.update(config=OmegaConf.to_container(finished.config), metrics=finished.metrics)
+    if all((Path(run) / name).exists() for name in EXPORTED):
+        model, config, metrics = load_exported(Path(run))
+        model.__dict__.update(config=config, metrics=metrics)
+    else:
+        finished = load_run(run)
+        model = finished.model()
+        model.__dict__.update(config=OmegaConf.to_container(finished.config), metrics=finished.metrics)
     return model
 
 

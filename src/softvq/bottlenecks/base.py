@@ -211,7 +211,7 @@ def reduction_over_code(reduction: str) -> Callable[[Tensor], Tensor]:
         ValueError: for another word.
     """
     if _checked(reduction) == "sum":
-        return lambda x: x.sum() / len(x)
+        return lambda x: x.sum() / x.shape[0]
     return lambda x: x.mean()
 
 
@@ -225,7 +225,7 @@ def squared_error_over_code(reduction: str) -> Callable[[Tensor, Tensor], Tensor
         ValueError: for another word.
     """
     if _checked(reduction) == "sum":
-        return lambda x, y: mse_loss(x, y, reduction="sum") / len(x)
+        return lambda x, y: mse_loss(x, y, reduction="sum") / x.shape[0]
     return mse_loss
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -44,9 +45,10 @@ def _check_padding(padding: str) -> None:
 def as_one_product(positions: int, x: Tensor) -> bool:
     """Whether a layer from or to so few positions an image is faster as one matrix product over the batch.
 
-    The gradient of a convolution's weights visits all of them once an image.
+    The gradient of a convolution's weights visits all of them once an image. What is exported needs no gradient, and
+    other programs know a convolution better than its parts.
     """
-    return positions <= FEW_POSITIONS and x.device.type == "cpu"
+    return positions <= FEW_POSITIONS and x.device.type == "cpu" and not torch.compiler.is_exporting()
 
 
 class Convolution(nn.Conv2d):

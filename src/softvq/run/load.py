@@ -7,7 +7,9 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from softvq.bounded_files import UnreadableFileError, read_json
 from softvq.config.identity import config_hash
+from softvq.extras import needed
 from softvq.run.build import build_model
 from softvq.run.cell import read_config, read_metrics
 from softvq.run_folder import DamagedFileError, RunFolder
@@ -16,6 +18,10 @@ from softvq.training.checkpoint import Identity, read_checkpoint
 
 # Precisions in which the weights themselves are not float32.
 WEIGHTS = {"64-true": torch.float64, "64": torch.float64, "bf16-true": torch.bfloat16, "16-true": torch.float16}
+
+
+EXPORT_FORMAT = 1
+EXPORTED = ("config.json", "model.safetensors")  # what an exported model is loaded from
 
 
 @dataclass(frozen=True)
@@ -82,3 +88,26 @@ def load_run(path: str | Path) -> FinishedRun:
             folder.metrics, f"its config_hash is {metrics['config_hash']}, that of config.yaml is {recorded}"
         )
     return FinishedRun(folder, config, metrics)
+
+
+def load_exported(folder: Path) -> tuple[Autoencoder, dict[str, Any], dict[str, Any]]:
+    """The model that `softvq export` wrote, in evaluation mode, with its run's settings and results.
+
+    Raises:
+        ValueError: if the folder's files are not what an export writes.
+    """
+    description_file, weights_file = (folder / name for name in EXPORTED)
+    try:
+        description = read_json(description_file)
+        if not isinstance(description, dict) or description.get("format") != EXPORT_FORMAT:
+            raise UnreadableFileError(description_file, "it describes no exported model")
+        with needed("an exported model", "export"):
+            from safetensors.torch import load_file
+        config = OmegaConf.create(description["config"])
+        shape = tuple(description["image_shape"])
+        weights = load_file(weights_file)
+        model = build_model(config, shape, description["pixel_variance"])  # type: ignore[arg-type]
+        model.load_state_dict(weights)
+    except (KeyError, TypeError, RuntimeError, OSError) as error:
+        raise UnreadableFileError(folder, f"its files are no exported model's: {error}".splitlines()[0]) from error
+    return model.eval(), description["config"], description["metrics"]

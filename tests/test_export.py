@@ -1,0 +1,88 @@
+"""Models that are handed on: their files are loaded, and run by somebody else's program."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from cells import SMALL_CONV, SMALL_MLP, run
+from image_files import write_arrays
+
+import softvq
+from softvq.export import CodeExtractor, export_run, main
+
+NETWORKS = {
+    "mlp": ("network=mlp", *SMALL_MLP),
+    "conv": ("network=conv", *SMALL_CONV),
+    "conv_spatial": ("network=conv_spatial", "network.d=3", *SMALL_CONV),
+}
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp(request.param)
+    write_arrays(root / "own", shape=(16, 16, 3))
+    own = ("data=arrays", f"data.dir={root / 'own'}", f"data.root={root}", "bottleneck=vq", "bottleneck.K=4")
+    run(root / "run", *own, *NETWORKS[request.param])
+    return root / "run"
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of torch's exporter, about itself
+def test_the_exported_encoder_gives_the_models_codes_for_any_number_of_images(trained: Path, tmp_path: Path) -> None:
+    export_run(trained, tmp_path)
+    model = softvq.load(trained)
+    session = onnxruntime.InferenceSession(str(tmp_path / "encoder.onnx"), providers=["CPUExecutionProvider"])
+    for size in (1, 7):
+        images = torch.randint(256, (size, *model.image_shape), dtype=torch.uint8)
+        z_e, index = session.run(["z_e", "index"], {"images": images.numpy()})
+        with torch.inference_mode():
+            latent = model.latent(images)
+        np.testing.assert_allclose(z_e, latent.taps["z_e"], rtol=1e-4, atol=1e-5)
+        assert np.array_equal(index, latent.taps["index"])
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_an_export_loads_as_the_run_does_without_it(trained: Path, tmp_path: Path) -> None:
+    export_run(trained, tmp_path)
+    from_run, from_export = softvq.load(trained), softvq.load(tmp_path)
+    assert from_run.state_dict().keys() == from_export.state_dict().keys()
+    assert all(torch.equal(w, from_export.state_dict()[name]) for name, w in from_run.state_dict().items())
+    assert (from_export.image_shape, from_export.pixel_offset) == (from_run.image_shape, from_run.pixel_offset)
+    assert not from_export.training
+    assert {file.name for file in tmp_path.iterdir()} == {
+        "config.json",
+        "model.safetensors",
+        "encoder.onnx",
+        "README.md",
+    }
+    assert softvq.load(tmp_path).metrics == json.loads((trained / "metrics.json").read_text())
+
+
+def test_torch_can_export_the_encoder_for_batches_of_any_size(trained: Path) -> None:
+    model = softvq.load(trained)
+    images = torch.randint(256, (3, *model.image_shape), dtype=torch.uint8)
+    shapes = {"images": {0: torch.export.Dim("batch", min=1)}}
+    program = torch.export.export(CodeExtractor(model), (images,), dynamic_shapes=shapes)
+    more = torch.randint(256, (5, *model.image_shape), dtype=torch.uint8)
+    torch.testing.assert_close(program.module()(more)["z_e"], model.encode(more))
+
+
+def test_what_cannot_be_exported_is_said_in_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(tmp_path), "--out", str(tmp_path / "out")]) == 1
+    assert "holds no finished run" in capsys.readouterr().err
+    run(tmp_path / "raw", "data=digits", "bottleneck=raw")
+    assert main([str(tmp_path / "raw"), "--out", str(tmp_path / "out")]) == 1
+    assert "has no weights to export" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b'{"format": 1}', b"\xff"])
+def test_a_damaged_description_is_named(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_bytes(content)
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(ValueError, match=str(tmp_path)):
+        softvq.load(tmp_path)
