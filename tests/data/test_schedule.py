@@ -106,7 +106,7 @@ def test_nothing_to_schedule_is_refused(size, batch_size, message):
 
 def loader(schedule, first=0, last=50, log_every=100, val_every=0, rank=0, world=1):
     trainer = SimpleNamespace(global_step=first, max_steps=last, global_rank=rank, world_size=world)
-    return ChunkLoader(schedule, trainer, log_every, val_every)
+    return ChunkLoader(schedule, trainer, log_every, val_every, image_bytes=64)
 
 
 @pytest.mark.parametrize("limit", [1, 4, 100])

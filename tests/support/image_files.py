@@ -1,6 +1,7 @@
 """Writers of the formats in which image sets are published."""
 
 import gzip
+import hashlib
 import pickle
 import struct
 from pathlib import Path
@@ -8,6 +9,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from scipy.io import savemat
+
+from softvq.data.mnist import IdxFiles
+
+IDX_NAMES = [f"{split}-{part}" for split in ("train", "t10k") for part in ("images-idx3-ubyte", "labels-idx1-ubyte")]
 
 
 def random_images(seed: int, *shape: int) -> np.ndarray:
@@ -98,3 +103,17 @@ def write_pictures(folder: Path, shape: tuple[int, ...] = (6, 4, 3), classes: tu
             for number in range(count):
                 write_picture(folder / split / label / f"{number}.png", random_images(seed, *shape))
                 seed += 1
+
+
+def md5(content: bytes) -> str:
+    return hashlib.md5(content).hexdigest()
+
+
+def idx_set(root: Path, dataset: str = "MNIST", verify: bool = True) -> IdxFiles:
+    return IdxFiles(dataset.lower(), str(root), verify, dataset)
+
+
+def publish(monkeypatch, dataset: str, folder: Path) -> None:
+    """Makes the .gz files that lie in a folder those that torchvision knows."""
+    resources = [(f"{name}.gz", md5((folder / f"{name}.gz").read_bytes())) for name in IDX_NAMES]
+    monkeypatch.setattr(f"torchvision.datasets.{dataset}.resources", resources)

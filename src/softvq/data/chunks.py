@@ -11,6 +11,8 @@ from torch import Tensor
 from softvq.data.schedule import ReplicaSchedule, Schedule
 
 MAX_CHUNK_STEPS = 100
+MAX_CHUNK_BYTES = 2**27
+LEAST_BYTES = 2**10  # of an image: its noise and its indices, too, lie there for all steps of a chunk
 CHUNK_SECONDS = 0.25
 
 
@@ -52,6 +54,7 @@ class ChunkLoader:
         trainer: asked for the current step, the last one and this process's rank.
         log_every_n_steps: steps between two rows of the training curve.
         val_every_n_steps: steps between two validations, 0 for none.
+        image_bytes: of one image.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class ChunkLoader:
         trainer: L.Trainer,
         log_every_n_steps: int,
         val_every_n_steps: int,
+        image_bytes: int,
     ) -> None:
         if schedule.batch_size % trainer.world_size:
             raise ValueError(
@@ -68,6 +72,9 @@ class ChunkLoader:
             )
         self.schedule, self.trainer = schedule, trainer
         self.log_every, self.val_every = log_every_n_steps, val_every_n_steps
+        fitting = MAX_CHUNK_BYTES // (schedule.images_per_step * max(image_bytes, LEAST_BYTES))
+        # One step at a time over several devices: gradients are averaged once for each call of the model.
+        self.limit = 1 if trainer.world_size > 1 else max(1, min(MAX_CHUNK_STEPS, fitting))
         share = schedule.batch_size // trainer.world_size
         self.rows = slice(trainer.global_rank * share, (trainer.global_rank + 1) * share)
 
@@ -75,15 +82,13 @@ class ChunkLoader:
         step, last = self.trainer.global_step, self.trainer.max_steps
         if self.val_every:
             last = min(last, (step // self.val_every + 1) * self.val_every)
-        # One step at a time over several devices: gradients are averaged once for each call of the model.
-        limit = 1 if self.trainer.world_size > 1 else MAX_CHUNK_STEPS
         steps = 1
         while step < last:
             stop = min(step + steps, (step // self.log_every + 1) * self.log_every, last)
             started = time.perf_counter()
             yield StepIndices(step, torch.stack([self.schedule.batch(s)[..., self.rows] for s in range(step, stop)]))
             if time.perf_counter() - started < CHUNK_SECONDS / 2:
-                steps = min(2 * steps, limit)
+                steps = min(2 * steps, self.limit)
             elif time.perf_counter() - started > 2 * CHUNK_SECONDS:
                 steps = max(1, steps // 2)
             step = stop

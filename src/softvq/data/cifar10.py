@@ -1,18 +1,22 @@
 """CIFAR-10, python version: pickled batches."""
 
-import pickle
+import gzip
+import shutil
 import tarfile
 import zlib
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from softvq.data.array_pickle import ArrayUnpickler
+from softvq.data.files import is_file, opened, size_of
 from softvq.data.official import OfficialSet, all_verified, md5_of
 from softvq.data.source import RawData
 
 TRAIN_FILES = [f"data_batch_{number}" for number in range(1, 6)]
 TEST_FILES = ["test_batch"]
+CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+LARGEST_BATCH = 2**28  # bytes; the published ones have an eighth of that
 
 
 class Cifar10Files(OfficialSet):
@@ -31,17 +35,32 @@ class Cifar10Files(OfficialSet):
 
     def download(self, root: Path) -> None:
         from torchvision.datasets import CIFAR10
-        from torchvision.datasets.utils import extract_archive
 
         ((archive, md5),) = self.published().items()
-        if not archive.is_file():
+        if not is_file(archive):
             CIFAR10(root, download=True)
             return
         self.accept(archive, md5_of(archive), md5)
+        self._unpack(archive, root / self._path("").name)
+
+    def _unpack(self, archive: Path, folder: Path) -> None:
+        """Writes the batches that an archive holds, and nothing else of it, into a folder."""
+        folder.mkdir(parents=True)
         try:
-            extract_archive(archive, root)
-        except (tarfile.TarError, EOFError, zlib.error) as error:
+            with opened(archive) as packed, tarfile.open(fileobj=packed, mode="r:gz") as tar:
+                for member in tar:
+                    name = PurePosixPath(member.name).name
+                    if member.size > LARGEST_BATCH:
+                        raise self.damaged(archive, f"at most {LARGEST_BATCH} bytes of {name} expected")
+                    if name in TRAIN_FILES + TEST_FILES and member.isreg():
+                        content = tar.extractfile(member)
+                        assert content is not None
+                        with (folder / name).open("wb") as file:
+                            shutil.copyfileobj(content, file)
+        except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise self.damaged(archive, error) from error
+        if missing := [name for name in TRAIN_FILES + TEST_FILES if not (folder / name).is_file()]:
+            raise self.damaged(archive, f"it lacks {', '.join(missing)}")
 
     def load(self) -> RawData:
         from torchvision.datasets import CIFAR10
@@ -54,7 +73,7 @@ class Cifar10Files(OfficialSet):
         return RawData(
             source=f"torchvision.datasets.CIFAR10 in {self.root}",
             verified=verified,
-            classes=10,
+            class_names=CLASS_NAMES,
             train_images=train_images,
             train_labels=train_labels,
             test_images=test_images,
@@ -72,32 +91,18 @@ class Cifar10Files(OfficialSet):
 
     def _batch(self, path: Path) -> tuple[np.ndarray, np.ndarray]:
         """Pixels (N, 3072), channel by channel, and labels (N,)."""
-        try:
-            with path.open("rb") as file:
-                batch = _ArrayUnpickler(file, encoding="latin1").load()
-            content = {key.decode() if isinstance(key, bytes) else key: value for key, value in batch.items()}
-            pixels, labels = content["data"], np.asarray(content["labels"], dtype=np.int64)
-        except Exception as error:  # a damaged pickle raises almost anything
-            raise self.damaged(path, f"{type(error).__name__}: {error}") from error
-        if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.shape != (*labels.shape, 3072):
-            raise self.damaged(path, f"uint8 pixels (N, 3072) and N labels expected, {labels.shape} labels found")
-        return pixels, labels
-
-
-class _ArrayUnpickler(pickle.Unpickler):
-    """Builds arrays and plain values only: an unverified file cannot run code."""
-
-    ALLOWED = frozenset(
-        {
-            ("_codecs", "encode"),
-            ("numpy", "dtype"),
-            ("numpy", "ndarray"),
-            *((f"numpy.{core}.multiarray", "_reconstruct") for core in ("core", "_core")),
-            *((f"numpy.{core}.numeric", "_frombuffer") for core in ("core", "_core")),
-        }
-    )
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in self.ALLOWED:
-            raise pickle.UnpicklingError(f"{module}.{name} has no place in CIFAR-10")
-        return super().find_class(module, name)
+        if size_of(path) > LARGEST_BATCH:
+            raise self.damaged(path, f"at most {LARGEST_BATCH} bytes expected")
+        with opened(path) as file:
+            try:
+                batch = ArrayUnpickler(file, encoding="latin1").load()
+                content = {key.decode() if isinstance(key, bytes) else key: value for key, value in batch.items()}
+                labels, pixels = content["labels"], content["data"].array()
+            except Exception as error:  # a damaged pickle raises almost anything
+                raise self.damaged(path, f"{type(error).__name__}: {error}") from error
+        # Only a plain list: nested ones can stand for more values than there is memory.
+        if not isinstance(labels, list) or not all(type(label) is int and 0 <= label < 10 for label in labels):
+            raise self.damaged(path, "a list of labels from 0 to 9 expected")
+        if pixels.shape != (len(labels), 3072):
+            raise self.damaged(path, f"uint8 pixels ({len(labels)}, 3072) expected, {pixels.shape} found")
+        return pixels, np.array(labels, dtype=np.int64)

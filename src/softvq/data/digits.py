@@ -3,6 +3,7 @@
 import numpy as np
 
 from softvq.data.source import RawData, Source
+from softvq.data.splitting import stratified_test_set
 
 # The set has no official split: a fifth of each class, drawn once with this seed, is the test set.
 TEST_FRACTION = 0.2
@@ -30,23 +31,13 @@ class Digits(Source):
         digits = load_digits()
         images = np.rint(digits.images * (255 / 16)).astype(np.uint8)[..., None]
         labels = digits.target.astype(np.int64)
-        test = _stratified_test_set(labels)
+        test = stratified_test_set(labels, TEST_FRACTION, SPLIT_SEED)
         return RawData(
             source="sklearn.datasets.load_digits",
             verified=None,
-            classes=10,
+            class_names=tuple(map(str, range(10))),
             train_images=images[~test],
             train_labels=labels[~test],
             test_images=images[test],
             test_labels=labels[test],
         )
-
-
-def _stratified_test_set(labels: np.ndarray) -> np.ndarray:
-    """Which images are the test set (N,), the same share of every class; the files' order is kept."""
-    random = np.random.RandomState(SPLIT_SEED)  # the generator whose stream NumPy keeps from version to version
-    test = np.zeros(len(labels), dtype=bool)
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
-        test[random.permutation(members)[: round(TEST_FRACTION * len(members))]] = True
-    return test

@@ -1,150 +1,227 @@
 """The user's own pictures: a folder for each class."""
 
 import os
-import struct
+import stat
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from softvq.data.source import DataError, RawData, Source, fingerprint_of
+from softvq.bounded_files import printable
+from softvq.checks import at_least
+from softvq.data.files import check_folder, fingerprint_of, is_folder, stat_of, state_of
+from softvq.data.pictures import SUFFIXES, Header, Pictures
+from softvq.data.source import DataError, RawData, Source, check_pixels, path_setting
+from softvq.data.splitting import check_test_fraction, stratified_test_set
 
-SUFFIXES = (".png", ".jpg", ".jpeg")
 SPLITS = ("train", "test")
-LAYOUT = "needed are train/CLASS/ and test/CLASS/ with .png or .jpg pictures"
-GRAY_MODES = {"1", "L", "LA"}
-BROKEN = (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)  # what PIL raises
+LAYOUT = (
+    "needed are train/CLASS/ and test/CLASS/ with pictures (.png, .jpg, .webp, .tiff or .bmp), or CLASS/ alone with "
+    "data.test_fraction; pictures without class folders are trained on without labels"
+)
+
+
+@dataclass
+class Found:
+    """The pictures of a part: each one's class ("" for none), path and state; and what else lies there,
+    folders without a picture among it.
+    """
+
+    classes: list[str] = field(default_factory=list)
+    paths: list[Path] = field(default_factory=list)
+    states: list[tuple[int, int, int]] = field(default_factory=list)
+    skipped: Counter[str] = field(default_factory=Counter)
+    empty: list[str] = field(default_factory=list)
+
+    def labelled(self) -> bool:
+        return any(self.classes)
 
 
 class ImageFolder(Source):
-    """`{train,test}/CLASS/*.png|jpg|jpeg`; classes are numbered in the order of their names.
+    """`{train,test}/CLASS/**/*.png|jpg|webp|tiff|bmp`, or `CLASS/**` alone; classes are numbered as their names sort.
 
-    Pictures have one size or are resized to `image_size` x `image_size` (bilinear, with antialiasing; the sides are
-    scaled apart). If all are gray there is one channel, otherwise there are three; transparency is dropped.
+    A class is a folder with a picture in it, or further down, in either part. Pictures that lie in no class folder have
+    no label: they are read where no others are.
+
+    Pictures have one size, as their camera turned them, or are resized to `image_size` x `image_size` (bilinear, with
+    antialiasing; the sides are scaled apart). If all are gray there is one channel, otherwise there are three;
+    transparency is dropped.
+
+    Args:
+        name: label of the data in results.
+        dir: the folder.
+        image_size: pixels a side; None where all pictures have one size.
+        test_fraction: of pictures without train/ and test/ that becomes the test set, the same share of every class.
+        split_seed: which pictures that are.
     """
 
-    def __init__(self, name: str, dir: str, image_size: int | None) -> None:
+    def __init__(
+        self, name: str, dir: str, image_size: int | None, test_fraction: float | None = None, split_seed: int = 0
+    ) -> None:
         super().__init__(name)
-        if image_size is not None and image_size < 1:
-            raise DataError(f"data.image_size must be at least 1 (or null), got {image_size}")
-        self.dir = Path(dir).expanduser()
+        self.dir = path_setting("data.dir", dir)
+        if image_size is not None:
+            try:
+                at_least("data.image_size", image_size, 1, whole=True)
+            except ValueError as error:
+                raise DataError(f"{error}; leave it out where all pictures have one size") from error
+            check_pixels(f"data.image_size={image_size}", (image_size, image_size), "set a smaller one, as 64")
         self.image_size = image_size
+        check_test_fraction(test_fraction, split_seed)
+        self.split: tuple[float, int] | None = None if test_fraction is None else (test_fraction, split_seed)
 
     def settings(self) -> tuple[object, ...]:
-        return (str(self.dir.resolve()), self.image_size)
+        return (str(self.dir.resolve()), self.image_size, *(self.split or ()))
 
     def fingerprint(self) -> str:
         return fingerprint_of(
             [
-                (os.path.relpath(entry.path, self.dir), entry.stat().st_size, entry.stat().st_mtime_ns)
-                for split in SPLITS
-                for entries in self._classes(split).values()
-                for entry in entries
+                (os.path.relpath(path, self.dir), *state)
+                for found in self._parts().values()
+                for path, state in zip(found.paths, found.states, strict=True)
             ]
         )
 
     def image_shape(self) -> tuple[int, int, int]:
-        return self._image_shape([path for split in SPLITS for path in self._pictures(split)[0]])
+        return self._common([path for found in self._parts().values() for path in found.paths])[0]
 
     def load(self) -> RawData:
-        train_paths, train_labels = self._pictures("train")
-        test_paths, test_labels = self._pictures("test")
-        image_shape = self._image_shape(train_paths + test_paths)
+        parts = self._parts()
+        paths = [path for found in parts.values() for path in found.paths]
+        image_shape, turned = self._common(paths)
+        classes = np.array([name for found in parts.values() for name in found.classes])
+        names, labels = np.unique(classes, return_inverse=True)
+        if self.split:
+            test = stratified_test_set(labels, *self.split)
+        else:
+            test = np.arange(len(paths)) >= len(parts["train"].paths)
+        labelled = any(found.labelled() for found in parts.values())
+        train_paths, test_paths = ([paths[i] for i in np.flatnonzero(part)] for part in (~test, test))
+        resized = self.image_size is not None
         return RawData(
             source=f"pictures in {self.dir}",
             verified=None,
-            classes=len(self._classes("train")),
-            train_images=_Pictures(train_paths, image_shape),
-            train_labels=train_labels,
-            test_images=_Pictures(test_paths, image_shape),
-            test_labels=test_labels,
+            class_names=tuple(printable(name) for name in names) if labelled else (),
+            train_images=Pictures(train_paths, image_shape, resized),
+            train_labels=labels[~test] if labelled else None,
+            test_images=Pictures(test_paths, image_shape, resized),
+            test_labels=labels[test] if labelled else None,
+            remarks=self._remarks(parts, turned),
         )
 
-    def _classes(self, split: str) -> dict[str, list[os.DirEntry]]:
-        """Class -> its pictures, both in the order of their names."""
-        folders = {part: _visible(self.dir / part) for part in SPLITS}
-        for part, entries in folders.items():
-            if not any(entry.is_dir() for entry in entries):
-                raise DataError(f"data.dir={self.dir} has no class folders in {part}/; {LAYOUT}")
-        train, test = ({entry.name for entry in folders[part] if entry.is_dir()} for part in SPLITS)
-        if train != test:
-            only_train, only_test = (", ".join(sorted(extra)) or "none" for extra in (train - test, test - train))
+    def _parts(self) -> dict[str, Found]:
+        """The pictures of train/ and test/, or of the folder itself where it has neither."""
+        check_folder("data.dir", self.dir, LAYOUT)
+        present = [split for split in SPLITS if is_folder(self.dir / split)]
+        if present and self.split:
             raise DataError(
-                f"data.dir={self.dir}: train/ and test/ must have the same class folders; "
-                f"only in train/: {only_train}; only in test/: {only_test}"
+                f"data.dir={self.dir} has {' and '.join(f'{split}/' for split in present)} of its own; "
+                "drop data.test_fraction"
             )
-        classes = {}
-        for folder in folders[split]:
-            if folder.is_dir():
-                classes[folder.name] = [e for e in _visible(folder) if e.name.lower().endswith(SUFFIXES)]
-                if not classes[folder.name]:
-                    raise DataError(f"{folder.path} holds no {', '.join(SUFFIXES)} file; {LAYOUT}")
-        return classes
+        if len(present) == 1:
+            (other,) = set(SPLITS) - set(present)
+            raise DataError(f"data.dir={self.dir} has {present[0]}/, but no {other}/; {LAYOUT}")
+        parts = {split: _pictures(self.dir / split) for split in present} or {"": _pictures(self.dir)}
+        for split, found in parts.items():
+            if not found.paths:
+                raise DataError(f"{self.dir / split} holds no picture{_aside(found.skipped)}; {LAYOUT}")
+        if not present and not self.split:
+            raise DataError(
+                f"data.dir={self.dir} has no train/ and test/; set data.test_fraction=0.2 to set a fifth of the "
+                "pictures aside, the same share of each class, or make both folders"
+            )
+        if len({found.labelled() for found in parts.values()}) > 1:
+            with_classes = next(split for split, found in parts.items() if found.labelled())
+            raise DataError(
+                f"data.dir={self.dir}: only {with_classes}/ has class folders; {LAYOUT}, then in both parts"
+            )
+        return parts
 
-    def _pictures(self, split: str) -> tuple[list[Path], np.ndarray]:
-        """Paths of a split's pictures and their labels (N,)."""
-        classes = list(self._classes(split).values())
-        labels = np.repeat(np.arange(len(classes)), [len(entries) for entries in classes])
-        return [Path(entry) for entries in classes for entry in entries], labels
-
-    def _image_shape(self, paths: list[Path]) -> tuple[int, int, int]:
-        """(H, W, C) that all pictures get, from their headers: one that is not gray makes the set coloured."""
-        channels, first = 1, _header(paths[0])[1]
+    def _common(self, paths: list[Path]) -> tuple[tuple[int, int, int], int]:
+        """(H, W, C) that all pictures get, from their headers, and how many of them are turned upright for it."""
+        gray, turned, first = True, 0, Header(paths[0]).size
         for path in paths:
-            mode, size = _header(path)
-            if mode.startswith(("I", "F")):
-                raise DataError(f"{path} has more than 8 bits a pixel (mode {mode}); save it with 8 bits")
-            if mode not in GRAY_MODES:
-                channels = 3
-            if size != first and self.image_size is None:
+            header = Header(path)
+            gray, turned = gray and header.gray, turned + header.turned
+            if header.size != first and self.image_size is None:
                 raise DataError(
-                    f"pictures differ in size: {paths[0]} is {first[0]} x {first[1]}, {path} is {size[0]} x {size[1]}; "
-                    f"set data.image_size=N to resize all to N x N"
+                    f"pictures differ in size: {paths[0]} is {first[0]} x {first[1]}, {path} is "
+                    f"{header.size[0]} x {header.size[1]}; set data.image_size=N to resize all to N x N"
                 )
         width, height = first if self.image_size is None else (self.image_size, self.image_size)
-        return height, width, channels
+        shape = (height, width, 1 if gray else 3)
+        check_pixels(f"data.dir={self.dir}", shape, "set data.image_size=N to resize all to N x N, e.g. to 64")
+        return shape, turned
+
+    def _remarks(self, parts: dict[str, Found], turned: int) -> tuple[str, ...]:
+        """What was left out of the folder, and what was done to its pictures."""
+        skipped: Counter[str] = Counter()
+        for found in parts.values():
+            skipped.update(found.skipped)
+        beside = sorted(path.name for path in self.dir.iterdir() if _is_class(path))
+        others = [f"{name}/" for name in beside if name not in parts] if "" not in parts else []
+        others += [f"{split}/{name}/".lstrip("/") for split, found in parts.items() for name in found.empty]
+        remarks = [f"{turned} turned upright" if turned else "", f"skipped {_counted(skipped)}" if skipped else ""]
+        return tuple(filter(None, [*remarks, f"left out {', '.join(others)}" if others else ""]))
 
 
-class _Pictures:
-    """Pictures decoded when asked for: uint8 (N, H, W, C)."""
+def _pictures(folder: Path) -> Found:
+    """The pictures below a folder, in the order of their classes and paths; a class is a folder in it."""
+    found, loose = Found(), Found()
+    for path in _files(folder):
+        parts = path.relative_to(folder).parts
+        part, name = (found, parts[0]) if len(parts) > 1 else (loose, "")
+        if not path.name.lower().endswith(SUFFIXES):
+            found.skipped[printable(path.suffix.lower()) or "no suffix"] += 1
+            continue
+        state = stat_of(path)
+        if state is None or not stat.S_ISREG(state.st_mode):
+            raise DataError(f"{path} is called a picture, and is no file; remove it")
+        part.classes.append(name)
+        part.paths.append(path)
+        part.states.append(state_of(state))
+    if not found.paths:
+        loose.skipped = found.skipped
+        return loose
+    found.empty = [path.name for path in folder.iterdir() if _is_class(path) and path.name not in found.classes]
+    if loose.paths:
+        found.skipped["outside class folders"] += len(loose.paths)
+    return found
 
-    def __init__(self, paths: list[Path], image_shape: tuple[int, int, int]) -> None:
-        self._paths = paths
-        self.shape = (len(paths), *image_shape)
 
-    def __getitem__(self, images: slice, /) -> np.ndarray:
-        return np.stack([self._read(path) for path in self._paths[images]])
-
-    def _read(self, path: Path) -> np.ndarray:
-        _, height, width, channels = self.shape
-        try:
-            with Image.open(path) as file:
-                picture = file.convert("RGBA") if "transparency" in file.info else file
-                picture = picture.convert("L" if channels == 1 else "RGB")
-        except BROKEN as error:
-            raise _broken(path, error) from error
-        if picture.size != (width, height):
-            picture = picture.resize((width, height), Image.Resampling.BILINEAR)
-        return np.asarray(picture).reshape(height, width, channels)
+def _is_class(path: Path) -> bool:
+    return path.is_dir() and not path.name.startswith(".")
 
 
-def _visible(folder: str | os.PathLike[str]) -> list[os.DirEntry]:
-    """What a folder holds, in the order of names, hidden entries left out; nothing if there is no such folder."""
+def _files(folder: Path, inside: tuple[tuple[int, int], ...] = ()) -> Iterator[Path]:
+    """What lies below a folder and is no folder itself, in the order of names, hidden entries left out.
+
+    Links are followed, but not into a folder that they lie in.
+    """
     try:
+        state = folder.stat()
+        if (state.st_dev, state.st_ino) in inside:
+            return
         with os.scandir(folder) as entries:
-            return sorted((e for e in entries if not e.name.startswith(".")), key=lambda entry: entry.name)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
+            visible = sorted((e for e in entries if not e.name.startswith(".")), key=lambda entry: entry.name)
+    except OSError as error:
+        raise DataError(f"{folder} cannot be read: {error.strerror}; make it readable or remove it") from error
+    for entry in visible:
+        path = folder / entry.name
+        if path.is_dir():
+            yield from _files(path, (*inside, (state.st_dev, state.st_ino)))
+        else:
+            yield path
 
 
-def _header(path: Path) -> tuple[str, tuple[int, int]]:
-    """Mode and (width, height) of a picture."""
-    try:
-        with Image.open(path) as picture:
-            return picture.mode, picture.size
-    except BROKEN as error:
-        raise _broken(path, error) from error
+def _aside(skipped: Counter[str]) -> str:
+    return f" (skipped {_counted(skipped)})" if skipped else ""
 
 
-def _broken(path: Path, error: Exception) -> DataError:
-    return DataError(f"{path} ({path.stat().st_size} bytes) cannot be read as a picture: {error}; replace or remove it")
+def _counted(skipped: Counter[str]) -> str:
+    """`5 files: 3 .txt, 2 .gif`."""
+    total = sum(skipped.values())
+    each = ", ".join(f"{count} {kind}" for kind, count in skipped.most_common(5))
+    return f"{total} file{'s' if total > 1 else ''}: {each}{', ...' if len(skipped) > 5 else ''}"

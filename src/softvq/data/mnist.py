@@ -7,15 +7,24 @@ import struct
 import zlib
 from itertools import product
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import numpy as np
 
-from softvq.data.official import OfficialSet, all_verified, md5_of
-from softvq.data.source import RawData
+from softvq.data.files import is_file, opened, size_of
+from softvq.data.official import LARGEST_FILE, OfficialSet, all_verified, md5_of
+from softvq.data.source import DataError, RawData
 
 IMAGE_SHAPE = (28, 28, 1)
 SPLITS = {"train": "train", "test": "t10k"}
-PARTS = {"images": "images-idx3-ubyte", "labels": "labels-idx1-ubyte"}
+# The names as they are published, and as some unpacking programs write them.
+NAMES = {
+    "images": ("images-idx3-ubyte", "images.idx3-ubyte"),
+    "labels": ("labels-idx1-ubyte", "labels.idx1-ubyte"),
+}
+CLOTHES = "T-shirt/top, Trouser, Pullover, Dress, Coat, Sandal, Shirt, Sneaker, Bag, Ankle boot"
+CLASS_NAMES = {"FashionMNIST": tuple(CLOTHES.split(", "))}
+DIGITS = tuple(map(str, range(10)))
 # torchvision's checksums are those of the .gz files; these are of the files inside.
 UNPACKED_MD5 = {
     "MNIST": {
@@ -36,6 +45,8 @@ class IdxFiles(OfficialSet):
 
     def __init__(self, name: str, root: str, verify: bool, dataset: str) -> None:
         super().__init__(name, root, verify)
+        if not isinstance(dataset, str) or not dataset.isidentifier():
+            raise DataError(f"data.source.dataset must be a class of torchvision.datasets, as MNIST, got {dataset!r}")
         self.dataset = dataset
         self.folder = self.root / dataset / "raw"
 
@@ -47,29 +58,33 @@ class IdxFiles(OfficialSet):
 
     def files(self) -> list[Path]:
         paths: list[Path] = []
-        for split, part in product(SPLITS, PARTS):
+        for split, part in product(SPLITS, NAMES):
             plain, packed = self._paths(split, part)
-            paths += [path for path in (plain, packed) if path.is_file()] or [packed]
+            paths += [path for path in (plain, packed) if is_file(path)] or [packed]
         return paths
 
     def published(self) -> dict[Path, str]:
-        from torchvision import datasets
-
-        return {self.folder / name: md5 for name, md5 in getattr(datasets, self.dataset).resources}
+        return {self.folder / name: md5 for name, md5 in self._torchvision().resources}
 
     def download(self, root: Path) -> None:
+        self._torchvision()(root, download=True)
+
+    def _torchvision(self):
         from torchvision import datasets
 
-        getattr(datasets, self.dataset)(root, download=True)
+        found = getattr(datasets, self.dataset, None)
+        if not hasattr(found, "resources"):
+            raise DataError(f"data.source.dataset={self.dataset} is no set in MNIST's format of torchvision.datasets")
+        return found
 
     def load(self) -> RawData:
         self.fetch_missing()
-        contents = {place: self._content(*place) for place in product(SPLITS, PARTS)}
+        contents = {place: self._content(*place) for place in product(SPLITS, NAMES)}
         arrays = {place: array for place, (array, _) in contents.items()}
         return RawData(
             source=f"torchvision.datasets.{self.dataset} in {self.folder}",
             verified=all_verified(verified for _, verified in contents.values()),
-            classes=10,
+            class_names=CLASS_NAMES.get(self.dataset, DIGITS),
             train_images=arrays["train", "images"],
             train_labels=arrays["train", "labels"],
             test_images=arrays["test", "images"],
@@ -77,46 +92,61 @@ class IdxFiles(OfficialSet):
         )
 
     def _paths(self, split: str, part: str) -> tuple[Path, Path]:
-        """The plain and the gzipped file."""
-        name = f"{SPLITS[split]}-{PARTS[part]}"
-        return self.folder / name, self.folder / f"{name}.gz"
+        """The plain and the gzipped file, by the published name unless only the other is there."""
+        published, dotted = (self.folder / f"{SPLITS[split]}-{name}" for name in NAMES[part])
+        plain = dotted if is_file(dotted) and not is_file(published) else published
+        packed = _packed(dotted) if is_file(_packed(dotted)) and not is_file(_packed(published)) else _packed(published)
+        return plain, packed
 
     def _content(self, split: str, part: str) -> tuple[np.ndarray, bool | None]:
         """Images (N, 28, 28, 1) or labels (N,) and whether they are the official ones."""
         plain, packed = self._paths(split, part)
-        path = plain if plain.is_file() else packed
-        content = path.read_bytes() if path == plain else self._unpacked(packed)
+        path = plain if is_file(plain) else packed
+        content, array = self._read(path, part)
+        name = f"{SPLITS[split]}-{NAMES[part][0]}"
         verified: bool | None = None
-        if official := UNPACKED_MD5.get(self.dataset, {}).get(plain.name):
+        if official := UNPACKED_MD5.get(self.dataset, {}).get(name):
             verified = self.accept(path, _md5(content), official, "MD5 of the unpacked content")
-        elif packed.is_file():
-            verified = self.accept(packed, md5_of(packed), self.published()[packed])
+        elif is_file(packed):
+            verified = self.accept(packed, md5_of(packed), self.published()[self.folder / f"{name}.gz"])
             if path == plain:
-                verified &= self.accept(plain, _md5(content), _md5(self._unpacked(packed)), f"{packed.name}'s MD5")
-        return self._parsed(path, content, part), verified
+                inside, _ = self._read(packed, part)
+                verified &= self.accept(plain, _md5(content), _md5(inside), f"{packed.name}'s MD5")
+        return array, verified
 
-    def _unpacked(self, path: Path) -> bytes:
-        try:
-            return gzip.decompress(path.read_bytes())
-        except (OSError, EOFError, zlib.error) as error:
-            raise self.damaged(path, error) from error
+    def _read(self, path: Path, part: str) -> tuple[bytes, np.ndarray]:
+        """The bytes of an IDX file and its array; no more of it is read than its header promises."""
+        with opened(path) as file:
+            if path.suffix != ".gz":
+                return self._parsed(path, file, part, size_of(path))
+            try:
+                with gzip.open(file) as unpacked:
+                    return self._parsed(path, cast(BinaryIO, unpacked), part, LARGEST_FILE)
+            except (OSError, EOFError, zlib.error) as error:
+                raise self.damaged(path, error) from error
 
-    def _parsed(self, path: Path, content: bytes, part: str) -> np.ndarray:
-        """The array of an IDX file: 0, 0, 8 (uint8), number of axes, sizes as big-endian uint32, values."""
+    def _parsed(self, path: Path, file: BinaryIO, part: str, largest: int) -> tuple[bytes, np.ndarray]:
+        """An IDX file: 0, 0, 8 (uint8), number of axes, sizes as big-endian uint32, values."""
         axes = 3 if part == "images" else 1
-        start = 4 + 4 * axes
-        if content[:4] != bytes([0, 0, 8, axes]) or len(content) < start:
-            raise self.damaged(path, f"an IDX file of {part} starts with 0, 0, 8, {axes}, found {list(content[:4])}")
-        shape = struct.unpack(f">{axes}I", content[4:start])
-        expected = start + math.prod(shape)
-        if len(content) != expected:
-            raise self.damaged(path, f"{expected} bytes expected for {part} of shape {shape}, {len(content)} found")
-        values = np.frombuffer(content, dtype=np.uint8, offset=start).reshape(shape)
-        if part == "labels":
-            return values.astype(np.int64)
-        if shape[1:] != IMAGE_SHAPE[:2]:
+        header = file.read(4 + 4 * axes)
+        if header[:4] != bytes([0, 0, 8, axes]) or len(header) < 4 + 4 * axes:
+            raise self.damaged(path, f"an IDX file of {part} starts with 0, 0, 8, {axes}, found {list(header[:4])}")
+        shape = struct.unpack(f">{axes}I", header[4:])
+        if part == "images" and shape[1:] != IMAGE_SHAPE[:2]:
             raise self.damaged(path, f"images of {IMAGE_SHAPE[:2]} expected, {shape[1:]} found")
-        return values[..., None]
+        expected = len(header) + math.prod(shape)
+        if expected > largest:
+            raise self.damaged(path, f"{expected} bytes expected for {part} of shape {shape}, at most {largest} found")
+        content = header + file.read(expected + 1 - len(header))
+        if len(content) != expected:
+            found = len(content) if len(content) < expected else "more"
+            raise self.damaged(path, f"{expected} bytes expected for {part} of shape {shape}, {found} found")
+        values = np.frombuffer(content, dtype=np.uint8, offset=len(header)).reshape(shape)
+        return content, values.astype(np.int64) if part == "labels" else values[..., None]
+
+
+def _packed(path: Path) -> Path:
+    return path.with_name(f"{path.name}.gz")
 
 
 def _md5(content: bytes) -> str:

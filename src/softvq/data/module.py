@@ -1,8 +1,8 @@
 """The LightningDataModule: a prepared data set, cut into batches by index from its memory-mapped arrays."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -10,12 +10,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from softvq.checks import at_least
 from softvq.data.chunks import Chunk, ChunkLoader, StepIndices
+from softvq.data.content import IMAGES, Chosen, blocks, count_pixels
 from softvq.data.dataset import ImageArrays
 from softvq.data.prepared import prepare
 from softvq.data.schedule import ReplicaSchedule, Schedule
-from softvq.data.source import Source
+from softvq.data.source import Source, path_setting
+from softvq.machine import memory
 from softvq.randomness import Stream, generator
+
+log = logging.getLogger(__name__)
 
 
 class ImageBatches:
@@ -81,24 +86,63 @@ class ImageData(L.LightningDataModule):
         val_every_n_steps: int,
     ) -> None:
         super().__init__()
-        if not 0 <= val_fraction < 1:
+        at_least("data.batch_size", batch_size, 1, whole=True)
+        at_least("data.eval_batch_size", eval_batch_size, 1, whole=True)
+        at_least("data.val_fraction", val_fraction, 0)
+        if val_fraction >= 1:
             raise ValueError(f"data.val_fraction must be at least 0 and below 1, got {val_fraction}")
-        self.name, self.source, self.root = name, source, Path(root)
+        self.name, self.source, self.root = name, source, path_setting("data.root", root)
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.val_fraction, self.seed = val_fraction, seed
         self.log_every_n_steps, self.val_every_n_steps = log_every_n_steps, val_every_n_steps
-        self._device_images: Tensor | None = None
+        self._stored: dict[torch.device, Tensor | None] = {}
 
     def prepare_data(self) -> None:
-        prepare(self.source, self.root)
+        if not hasattr(self, "arrays"):
+            prepare(self.source, self.root)
 
     def setup(self, stage: str | None = None) -> None:
-        self.arrays: ImageArrays = prepare(self.source, self.root)
-        self._train_labels = torch.from_numpy(self.arrays.train_labels)
-        self.train_indices, self.val_indices = self._split(len(self.arrays.train_images))
+        if hasattr(self, "arrays"):
+            return
+        arrays = prepare(self.source, self.root)
+        self._check_memory(arrays.train_images)
+        self.train_indices, self.val_indices = self._split(len(arrays.train_images))
+        self.arrays: ImageArrays = self._as_trained_on(arrays)
+        labels = self.arrays.train_labels
+        self._train_labels = None if labels is None else torch.from_numpy(labels)
+        for message in self.arrays.info.warnings():
+            log.warning(message)
+
+    def _check_memory(self, images: np.ndarray) -> None:
+        """Refuses a step whose pixels alone, in training 4 bytes each, would fill the memory."""
+        needed = 4 * self.batch_size * images[0].nbytes
+        if needed > memory():
+            raise ValueError(
+                f"data.batch_size={self.batch_size} needs {needed / 1e9:,.1f} GB for the images of one step, and this "
+                f"machine has {memory() / 1e9:,.1f} GB; set a smaller one"
+            )
+
+    def _as_trained_on(self, arrays: ImageArrays) -> ImageArrays:
+        """The arrays with what is known of the images that are trained on: those set aside decide nothing."""
+        if not len(self.val_indices):
+            return arrays
+        info, labels = arrays.info, arrays.train_labels
+        aside = sum(count_pixels(part) for part in blocks(Chosen(arrays.train_images, self.val_indices), IMAGES))
+        seen = np.zeros(0, dtype=np.int64) if labels is None else labels[self.train_indices]
+        trained_on = replace(
+            info,
+            pixel_counts=tuple((np.array(info.pixel_counts) - aside).tolist()),
+            train_per_class=tuple(np.bincount(seen, minlength=info.classes).tolist()),
+        )
+        return replace(arrays, info=trained_on)
 
     def _split(self, size: int) -> tuple[np.ndarray, np.ndarray]:
         held_out = round(self.val_fraction * size)
+        if self.val_fraction and not 0 < held_out < size:
+            raise ValueError(
+                f"data.val_fraction={self.val_fraction} sets {held_out} of {size} training images aside; "
+                "set one that leaves images on both sides"
+            )
         if not held_out:
             return np.arange(size), np.arange(0)
         shuffled = torch.randperm(size, generator=generator(self.seed, Stream.SPLIT)).numpy()
@@ -120,9 +164,9 @@ class ImageData(L.LightningDataModule):
         return replace(
             self.arrays,
             train_images=images[self.train_indices],
-            train_labels=labels[self.train_indices],
+            train_labels=None if labels is None else labels[self.train_indices],
             test_images=images[self.val_indices],
-            test_labels=labels[self.val_indices],
+            test_labels=None if labels is None else labels[self.val_indices],
         )
 
     def schedule(self) -> Schedule:
@@ -135,9 +179,9 @@ class ImageData(L.LightningDataModule):
 
     def chunks(self, schedule: Schedule | ReplicaSchedule, trainer: L.Trainer) -> ChunkLoader:
         """A schedule's chunks, which end where a row is logged or validation is due."""
-        return ChunkLoader(
-            schedule, trainer, self.log_every_n_steps, self.val_every_n_steps if len(self.val_indices) else 0
-        )
+        val_every_n_steps = self.val_every_n_steps if len(self.val_indices) else 0
+        image_bytes = self.arrays.train_images[0].nbytes
+        return ChunkLoader(schedule, trainer, self.log_every_n_steps, val_every_n_steps, image_bytes)
 
     def val_dataloader(self) -> ImageBatches:
         return ImageBatches(self.arrays.train_images, self.eval_batch_size, self.val_indices)
@@ -148,16 +192,26 @@ class ImageData(L.LightningDataModule):
         return self.cut_out(batch.first_step, torch.from_numpy(self.train_indices)[batch.indices], device)
 
     def cut_out(self, first_step: int, indices: Tensor, device: torch.device) -> Chunk:
-        """The chunk of steps that see these images of the training set; on an accelerator the whole set lives there.
+        """The chunk of steps that see these images of the training set.
 
         Shapes: indices (steps, B) or (steps, S, B), into all of the training set.
         """
-        labels = self._train_labels[indices].to(device, non_blocking=True)
-        if device.type == "cpu":
-            return Chunk(first_step, torch.from_numpy(self.arrays.train_images[indices.numpy()]), labels)
-        if self._device_images is None or self._device_images.device != device:
-            self._device_images = torch.from_numpy(np.array(self.arrays.train_images)).to(device)
-        return Chunk(first_step, self._device_images[indices.to(device, non_blocking=True)], labels)
+        labels = None if self._train_labels is None else self._train_labels[indices].to(device, non_blocking=True)
+        if device not in self._stored:
+            self._stored[device] = _whole_set(self.arrays.train_images, device)
+        stored = self._stored[device]
+        if stored is None:
+            images = torch.from_numpy(self.arrays.train_images[indices.numpy()]).to(device, non_blocking=True)
+        else:
+            images = stored[indices.to(device, non_blocking=True)]
+        return Chunk(first_step, images, labels)
+
+
+def _whole_set(images: np.ndarray, device: torch.device) -> Tensor | None:
+    """All images on an accelerator that has room for them; None if each chunk's are to be cut out in main memory."""
+    if device.type == "cpu" or (device.type == "cuda" and images.nbytes > torch.cuda.mem_get_info(device)[0] // 2):
+        return None
+    return torch.from_numpy(np.array(images)).to(device)
 
 
 class ReplicaData(L.LightningDataModule):

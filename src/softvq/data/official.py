@@ -6,17 +6,18 @@ import shutil
 import socket
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPException
 from pathlib import Path
 
-from filelock import FileLock
-
-from softvq.data.source import DataError, Source, file_state, fingerprint_of
+from softvq.data.files import file_state, fingerprint_of, is_file, make_folder, opened, size_of
+from softvq.data.source import DataError, Source, path_setting
+from softvq.locks import locked
 
 log = logging.getLogger(__name__)
 
 NETWORK_TIMEOUT_S = 10.0  # for each connection and each read
+LARGEST_FILE = 2**31  # bytes that a file of such a set may hold once it is unpacked; the largest has a quarter of that
 WAY_OUT = "delete it to download it again or put the official one there"
 
 
@@ -28,7 +29,9 @@ class OfficialSet(Source):
 
     def __init__(self, name: str, root: str, verify: bool) -> None:
         super().__init__(name)
-        self.root = Path(root).expanduser()
+        self.root = path_setting("data.root", root)
+        if not isinstance(verify, bool):
+            raise DataError(f"data.verify must be true or false, got {verify!r}")
         self.verify = verify
 
     @abstractmethod
@@ -46,9 +49,12 @@ class OfficialSet(Source):
     def settings(self) -> tuple[object, ...]:
         return ()  # not `root`: prepared arrays stay valid where the whole folder moves
 
+    def identity(self) -> str:
+        return f"{super().identity()} in {self.root.resolve()}, {'verified' if self.verify else 'as it is'}"
+
     def fingerprint(self) -> str | None:
         paths = self.files()
-        if not all(path.is_file() for path in paths):
+        if not all(is_file(path) for path in paths):
             return None
         return fingerprint_of([(path.name, *file_state(path)) for path in paths])
 
@@ -57,21 +63,28 @@ class OfficialSet(Source):
 
         Raises: DataError: if that fails.
         """
-        missing = [path for path in self.files() if not path.is_file()]
+        missing = [path for path in self.files() if not is_file(path)]
         if not missing:
             return
         log.info("Downloading %s to %s", self.name, self.root)
+        made = make_folder("data.root", self.root)
         temporary = self.root / f".download-{self.name}"
+        lock = self.root / f"{temporary.name}.lock"
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            with FileLock(f"{temporary}.lock"), _impatient_network():
+            with locked(lock, "set data.root=PATH to a folder on a local disk"), _impatient_network():
                 shutil.rmtree(temporary, ignore_errors=True)  # what a killed download left
                 try:
                     self.download(temporary)
                     _move_absent(temporary, self.root)
                 finally:
                     shutil.rmtree(temporary, ignore_errors=True)
-        except (OSError, RuntimeError, HTTPException, EOFError) as error:
+        except Exception as error:
+            if made:  # a root that was mistyped is not left behind
+                lock.unlink(missing_ok=True)
+                with suppress(OSError):
+                    self.root.rmdir()
+            if not isinstance(error, OSError | RuntimeError | HTTPException | EOFError):
+                raise
             wanted = ", ".join(f"{path.relative_to(self.root)} (MD5 {md5})" for path, md5 in self.published().items())
             raise DataError(
                 f"data.root={self.root} lacks {missing[0].relative_to(self.root)} of {self.name} and it could not be "
@@ -86,9 +99,7 @@ class OfficialSet(Source):
         """
         if found == expected:
             return True
-        problem = (
-            f"{path} ({path.stat().st_size} bytes) is not the official file: {what} {expected} expected, {found} found"
-        )
+        problem = f"{path} ({size_of(path)} bytes) is not the official file: {what} {expected} expected, {found} found"
         if self.verify:
             raise DataError(
                 f"{problem}; it is cut short or altered: {WAY_OUT}, or set data.verify=false to accept this copy"
@@ -99,7 +110,7 @@ class OfficialSet(Source):
     def damaged(self, path: Path, problem: object) -> DataError:
         """The error for a file whose content cannot be read as what it should be."""
         return DataError(
-            f"{path} ({path.stat().st_size} bytes) cannot be read: {problem}; it is cut short or altered: {WAY_OUT}"
+            f"{path} ({size_of(path)} bytes) cannot be read: {problem}; it is cut short or altered: {WAY_OUT}"
         )
 
 
@@ -111,7 +122,7 @@ def all_verified(checks: Iterable[bool | None]) -> bool | None:
 
 def md5_of(path: Path) -> str:
     """MD5 of a file's bytes."""
-    with path.open("rb") as file:
+    with opened(path) as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 

@@ -1,8 +1,9 @@
 """Image data prepared once: from a source into uint8 arrays on disk that every run maps.
 
-A prepared set is a folder `ROOT/prepared/NAME-KEY` of four .npy files and `meta.json`. It is written under a lock to a
-temporary name and renamed when whole, so it either is complete or is not there. Planning a sweep reads this module:
-it imports neither torch nor the libraries that read images.
+A prepared set is a folder `ROOT/prepared/NAME-KEY` of .npy files and `meta.json`. It is written under a lock to a
+temporary name, down to the disk, and renamed when whole, so it either is complete or is not there. What is opened is
+compared with its SHA-256 the first time that a process uses it. Planning a sweep reads this module: it imports neither
+torch nor the libraries that read images.
 """
 
 import hashlib
@@ -10,56 +11,77 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 
+from softvq.bounded_files import UnreadableFileError, printable, read_json
+from softvq.console import screen
+from softvq.data.content import IMAGES, LABELS, Content, write_array
 from softvq.data.dataset import DatasetInfo, ImageArrays
-from softvq.data.source import DataError, RawData, SlicedImages, Source, file_state
+from softvq.data.files import file_state, make_folder, sync_folder
+from softvq.data.npy import mapped
+from softvq.data.source import DataError, RawData, Source
+from softvq.locks import LockError, locked
 
 log = logging.getLogger(__name__)
 
-ARRAY_FILES = ("train_images.npy", "train_labels.npy", "test_images.npy", "test_labels.npy")
-FORMAT = 1  # of the prepared folder; another number means: prepare again
-BLOCK_BYTES = 2**23  # what is read, hashed and written at a time
+FORMAT = 2  # of the prepared folder; another number means: prepare again
+PARTS: dict[str, np.dtype] = {
+    "train_images": IMAGES,
+    "train_labels": LABELS,
+    "test_images": IMAGES,
+    "test_labels": LABELS,
+}
+
+_verified: dict[Path, list[tuple[int, ...]]] = {}  # folder -> its files' states when this process compared them
 
 
 def prepare(source: Source, root: str | Path) -> ImageArrays:
-    """Arrays of a source below `root`, written there first if they are not there or no longer current.
+    """Arrays of a source below `root`, written there first if they are not there, no longer current or altered.
 
     Raises: DataError: if the source's files are missing, damaged or do not fit together.
     """
     folder = prepared_folder(source, root)
     arrays = _open_current(folder, source)
-    if arrays is None:
-        try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            with _lock(folder):
-                arrays = _open_current(folder, source)  # another process may have been faster
-                if arrays is None and _restore_meta(folder):
-                    arrays = _open_current(folder, source)
-                if arrays is None:
-                    log.info("Preparing %s in %s", source.name, folder)
-                    _write(folder, source)
-                    arrays = _open(folder)
-        except OSError as error:
-            raise DataError(
-                f"data.root={root}: cannot prepare {source.name} in {folder}: {error}; "
-                f"set data.root=PATH to a folder that can be written and has room"
-            ) from error
+    if arrays is not None:
+        return arrays
+    source.fetch_missing()
+    source.fingerprint()  # raises for what is not there, before anything is made
+    made = make_folder("data.root", Path(root)) + make_folder("data.root", folder.parent)
+    try:
+        with locked(
+            lock := folder.with_name(f".{folder.name}.lock"),
+            "set data.root=PATH to a folder on a local disk",
+            lambda: screen.print(f"waiting: another process prepares {folder}"),
+        ):
+            arrays = _open_current(folder, source)  # another process may have been faster
+            if arrays is None:
+                if prepared_info(source, root):
+                    log.warning("%s was altered after it was prepared; it is prepared again", printable(str(folder)))
+                screen.print(f"preparing {source.name} in {folder}")
+                _write(folder, source)
+                arrays = _open(folder)
+    except (DataError, LockError, OSError) as error:
+        if made:  # a setting that was refused leaves nothing behind
+            lock.unlink(missing_ok=True)
+        for path in reversed(made):
+            with suppress(OSError):
+                path.rmdir()
+        if isinstance(error, DataError):
+            raise
+        if isinstance(error, LockError):
+            raise DataError(f"data.root={root}: {error}") from error
+        raise DataError(
+            f"data.root={root}: cannot prepare {source.name} in {folder}: {error}; "
+            f"set data.root=PATH to a folder that can be written and has room"
+        ) from error
     if arrays is None:
         raise DataError(f"{folder} changed while it was opened; run the command again")
-    if arrays.info.verified is False:
-        log.warning(
-            "%s is NOT the official copy: its checksums differ and data.verify=false accepted it (%s)",
-            arrays.info.name,
-            arrays.info.source,
-        )
+    screen.print(arrays.info.summary())
     return arrays
 
 
@@ -75,28 +97,36 @@ def prepared_info(source: Source, root: str | Path) -> DatasetInfo | None:
 def prepared_folder(source: Source, root: str | Path) -> Path:
     """Folder of a source's prepared arrays below `root`."""
     key = hashlib.sha256(repr((type(source).__name__, *source.settings())).encode()).hexdigest()[:8]
-    return Path(root).expanduser() / "prepared" / f"{source.name}-{key}"
+    return Path(os.path.expanduser(root)) / "prepared" / f"{source.name}-{key}"
 
 
 @dataclass(frozen=True)
 class _Meta:
     info: DatasetInfo
     fingerprint: str
-    files: dict[str, list[int]]  # file -> size, time
+
+    @property
+    def parts(self) -> list[str]:
+        """The arrays that belong to the set, in the order of their content."""
+        return [part for part in PARTS if self.info.classes or part.endswith("images")]
 
 
-def _read_meta(folder: Path, times: bool = True) -> _Meta | None:
-    """The description of a prepared folder, or None unless all its files are as they were written."""
+def _read_meta(folder: Path) -> _Meta | None:
+    """The description of a prepared folder; None unless it is whole, and all its files have their sizes."""
     try:
-        content = json.loads((folder / "meta.json").read_text())
-        info = DatasetInfo(**{**content["info"], "image_shape": tuple(content["info"]["image_shape"])})
-        meta = _Meta(info, content["fingerprint"], {name: content["files"][name] for name in ARRAY_FILES})
-        whole = content["format"] == FORMAT and all(
-            file_state(folder / name)[: 1 + times] == tuple(state[: 1 + times]) for name, state in meta.files.items()
-        )
-    except (OSError, ValueError, KeyError, TypeError):
+        content = read_json(folder / "meta.json")
+        if content.pop("checksum") != _checksum(content) or content["format"] != FORMAT:
+            return None
+        info: Any = {key: tuple(value) if isinstance(value, list) else value for key, value in content["info"].items()}
+        meta = _Meta(DatasetInfo(**info), content["fingerprint"])
+        sizes = {part: (folder / f"{part}.npy").stat().st_size for part in meta.parts}
+    except (OSError, UnreadableFileError, AttributeError, KeyError, TypeError, ValueError):
         return None
-    return meta if whole else None
+    return meta if sizes == content["sizes"] else None
+
+
+def _checksum(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _is_current(meta: _Meta, source: Source) -> bool:
@@ -111,61 +141,34 @@ def _open_current(folder: Path, source: Source) -> ImageArrays | None:
 
 
 def _open(folder: Path) -> ImageArrays | None:
-    """Maps a prepared folder; None if it is replaced meanwhile."""
+    """Maps a prepared folder; None if it is replaced meanwhile, or its content is not what was written."""
     meta = _read_meta(folder)
     if meta is None:
         return None
     try:
-        train_images, train_labels, test_images, test_labels = (
-            np.load(folder / name, mmap_mode="r" if "images" in name else None, allow_pickle=False)
-            for name in ARRAY_FILES
-        )
-    except (OSError, ValueError):
+        before = _states(folder, meta)
+        parts = {part: mapped(folder / f"{part}.npy", "") for part in meta.parts}
+        if before != _states(folder, meta):
+            return None
+    except (DataError, OSError):
         return None
-    if _read_meta(folder) != meta:
-        return None
-    return ImageArrays(meta.info, train_images, train_labels, test_images, test_labels)
+    if _verified.get(folder) != before:
+        content = Content()
+        for part, array in parts.items():
+            for _ in content.add(array, PARTS[part]):
+                pass
+        if content.sha256() != meta.info.sha256:
+            return None
+        _verified[folder] = before
+    labels = {part: np.array(array) for part, array in parts.items() if part.endswith("labels")}
+    return ImageArrays(
+        meta.info, parts["train_images"], labels.get("train_labels"), parts["test_images"], labels.get("test_labels")
+    )
 
 
-def _restore_meta(folder: Path) -> bool:
-    """Takes over a copied folder, whose files' times are new, if their content is what it was."""
-    meta = _read_meta(folder, times=False)
-    if meta is None:
-        return False
-    content = _Content()
-    try:
-        for name in ARRAY_FILES:
-            array = np.load(folder / name, mmap_mode="r", allow_pickle=False)
-            content.add(array, array.dtype)
-    except (OSError, ValueError):
-        return False
-    if content.sha256() != meta.info.sha256:
-        log.warning("%s was altered after it was prepared; preparing it again", folder)
-        return False
-    _write_meta(folder, meta.info, meta.fingerprint)
-    return True
-
-
-@contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """Held by one process at a time; the system takes it from a dead one."""
-    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        log.info("Waiting for another process that prepares %s", folder)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _load(source: Source) -> RawData:
-    try:
-        return source.load()
-    except OSError as error:
-        raise DataError(f"{source.name}: cannot read the data: {error}") from error
+def _states(folder: Path, meta: _Meta) -> list[tuple[int, ...]]:
+    paths = [folder / f"{part}.npy" for part in meta.parts]
+    return [(path.stat().st_ino, *file_state(path)) for path in paths]
 
 
 def _write(folder: Path, source: Source) -> None:
@@ -174,83 +177,69 @@ def _write(folder: Path, source: Source) -> None:
     for path in (temporary, old):
         shutil.rmtree(path, ignore_errors=True)
     before = source.fingerprint()
-    raw = _load(source)
+    try:
+        raw = source.load()
+    except OSError as error:
+        raise DataError(f"{source.name}: cannot read the data: {error}") from error
+    _check_room(folder, raw)
     temporary.mkdir()
     try:
-        content = _Content()
-        for split, images, labels in raw.splits():
-            counts = content.write(temporary / f"{split}_images.npy", images, np.dtype("u1"))
-            content.write(temporary / f"{split}_labels.npy", labels, np.dtype("<i8"))
-            if split == "train":
-                pixel_variance = _variance(counts)
-        info = DatasetInfo(
-            name=source.name,
-            source=raw.source,
-            sha256=content.sha256(),
-            verified=raw.verified,
-            image_shape=raw.train_images.shape[1:],  # type: ignore[arg-type]
-            train_size=len(raw.train_labels),
-            test_size=len(raw.test_labels),
-            classes=raw.classes,
-            pixel_variance=pixel_variance,
-        )
+        info = _write_arrays(temporary, source.name, raw)
         # The state before reading: files that change meanwhile are prepared again by the next run.
-        _write_meta(temporary, info, before or source.fingerprint() or "")
-        if folder.exists():
+        _write_meta(temporary, _Meta(info, before or source.fingerprint() or ""))
+        sync_folder(temporary)
+        if folder.exists() or folder.is_symlink():
             folder.rename(old)
         temporary.rename(folder)
+        sync_folder(folder.parent)
     finally:
         for path in (temporary, old):
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _write_meta(folder: Path, info: DatasetInfo, fingerprint: str) -> None:
-    files = {name: file_state(folder / name) for name in ARRAY_FILES}
-    meta: dict[str, Any] = {"format": FORMAT, "info": asdict(info), "fingerprint": fingerprint, "files": files}
-    temporary = folder / ".meta.json"
-    temporary.write_text(json.dumps(meta, indent=2) + "\n")
-    temporary.replace(folder / "meta.json")
+def _write_arrays(folder: Path, name: str, raw: RawData) -> DatasetInfo:
+    content = Content()
+    statistics, per_class = {}, {}
+    for split, images, labels in raw.splits():
+        statistics[split] = write_array(folder / f"{split}_images.npy", images, IMAGES, content)
+        per_class[split] = np.bincount([] if labels is None else labels, minlength=len(raw.class_names)).tolist()
+        if labels is not None:
+            write_array(folder / f"{split}_labels.npy", labels, LABELS, content)
+    return DatasetInfo(
+        name=name,
+        source=printable(raw.source),
+        sha256=content.sha256(),
+        verified=raw.verified,
+        image_shape=tuple(raw.train_images.shape[1:]),  # type: ignore[arg-type]
+        class_names=raw.class_names,
+        train_per_class=tuple(per_class["train"]),
+        test_per_class=tuple(per_class["test"]),
+        train_size=raw.train_images.shape[0],
+        test_size=raw.test_images.shape[0],
+        pixel_counts=tuple(statistics["train"].pixel_counts.tolist()),
+        duplicates=int(np.isin(statistics["test"].hashes, statistics["train"].hashes).sum()),
+        remarks=tuple(printable(remark) for remark in raw.remarks),
+    )
 
 
-class _Content:
-    """SHA-256 over arrays: of each one its shape and dtype, then its bytes."""
-
-    def __init__(self) -> None:
-        self._hash = hashlib.sha256()
-
-    def sha256(self) -> str:
-        return self._hash.hexdigest()
-
-    def add(self, array: SlicedImages, dtype: np.dtype, file: BinaryIO | None = None) -> np.ndarray:
-        """Takes in an array, also writing it where a file is given; returns how often each pixel value occurs."""
-        self._hash.update(f"{tuple(array.shape)} {dtype.str}\n".encode())
-        counts = np.zeros(256, dtype=np.int64)
-        for block in _blocks(array, dtype):
-            self._hash.update(block.data)
-            if file:
-                file.write(block.data)
-            if dtype == np.uint8:
-                counts += np.bincount(block.ravel(), minlength=256)
-        return counts
-
-    def write(self, path: Path, array: SlicedImages, dtype: np.dtype) -> np.ndarray:
-        with path.open("wb") as file:
-            header = {"descr": dtype.str, "fortran_order": False, "shape": tuple(array.shape)}
-            np.lib.format.write_array_header_1_0(file, header)
-            counts = self.add(array, dtype, file)
-            file.flush()
-            os.fsync(file.fileno())
-        return counts
+def _write_meta(folder: Path, meta: _Meta) -> None:
+    """Writes the description of arrays that lie in a folder which nobody else knows yet."""
+    sizes = {part: (folder / f"{part}.npy").stat().st_size for part in meta.parts}
+    content = {"format": FORMAT, "info": asdict(meta.info), "fingerprint": meta.fingerprint, "sizes": sizes}
+    content = json.loads(json.dumps(content))  # as it will be read: tuples are lists
+    with (folder / "meta.json").open("w", encoding="utf-8") as file:
+        json.dump({**content, "checksum": _checksum(content)}, file, indent=2)
+        file.flush()
+        os.fsync(file.fileno())
 
 
-def _blocks(array: SlicedImages, dtype: np.dtype) -> Iterator[np.ndarray]:
-    rows = max(1, BLOCK_BYTES // max(1, int(np.prod(array.shape[1:])) * dtype.itemsize))
-    for start in range(0, array.shape[0], rows):
-        yield np.ascontiguousarray(array[start : start + rows], dtype=dtype)
-
-
-def _variance(counts: np.ndarray) -> float:
-    """Variance of pixel values scaled to [0, 1], from how often each of the 256 occurs."""
-    values = np.arange(256) / 255
-    frequency = counts / counts.sum()
-    return float(frequency @ (values - frequency @ values) ** 2)
+def _check_room(folder: Path, raw: RawData) -> None:
+    """Refuses what would fill the disk before it does."""
+    needed = sum(int(np.prod(images.shape, dtype=object)) for _, images, _ in raw.splits())
+    free = shutil.disk_usage(folder.parent).free
+    if needed > free:
+        raise DataError(
+            f"{folder} needs {needed / 1e9:,.1f} GB for {raw.train_images.shape[0] + raw.test_images.shape[0]:,} "
+            f"images of {raw.train_images.shape[1:]}, and its disk has {free / 1e9:,.1f} GB left; "
+            "set data.root=PATH to another disk, or use smaller images"
+        )

@@ -24,6 +24,7 @@ class Schedule:
         if size < 1:
             raise ValueError("the training set is empty; lower data.val_fraction or add images")
         self.size, self.batch_size, self.seed = size, batch_size, seed
+        self.images_per_step = batch_size
         # Two epochs: a batch that straddles them needs both.
         self._epoch = lru_cache(maxsize=2)(self._shuffled)
 
@@ -48,6 +49,7 @@ class ReplicaSchedule:
     def __init__(self, members: Sequence[Schedule]) -> None:
         self.members = members
         self.batch_size = members[0].batch_size
+        self.images_per_step = len(members) * self.batch_size
 
     def batch(self, step: int) -> Tensor:
         """Indices (S, batch_size) of the images of step `step`, counted from 0."""

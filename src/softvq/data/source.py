@@ -1,7 +1,7 @@
 """What a source of images promises: a cheap state of its files, and their content, checked."""
 
-import hashlib
-import json
+import math
+import os
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -10,9 +10,16 @@ from typing import Protocol
 
 import numpy as np
 
+from softvq.bounded_files import printable
+
+MAX_PIXELS = 2**20  # of an image that is trained on: the largest networks here would have billions of weights
+
 
 class DataError(ValueError):
-    """Image data that is missing, damaged or not what its settings say."""
+    """Image data that is missing, damaged or not what its settings say; one line, whatever a file is called."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 class SlicedImages(Protocol):
@@ -28,26 +35,38 @@ class SlicedImages(Protocol):
 
 @dataclass(frozen=True)
 class RawData:
-    """What a source reads; checked here, so that no source can prepare arrays that do not fit together."""
+    """What a source reads; checked here, so that no source can prepare arrays that do not fit together.
+
+    Attributes:
+        source: where it comes from.
+        verified: as in `DatasetInfo`.
+        class_names: of the classes in the order of their numbers; none for images without labels.
+        train_images: uint8 (N, H, W, C), as `test_images`.
+        train_labels: integers (N,), as `test_labels`; both None for images without labels.
+        remarks: what was left out or changed in reading, each a few words.
+    """
 
     source: str
     verified: bool | None
-    classes: int
+    class_names: tuple[str, ...]
     train_images: SlicedImages
-    train_labels: np.ndarray
+    train_labels: np.ndarray | None
     test_images: SlicedImages
-    test_labels: np.ndarray
+    test_labels: np.ndarray | None
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for split, images, labels in self.splits():
-            if len(images.shape) != 4 or labels.shape != images.shape[:1] or 0 in images.shape:
+            if len(images.shape) != 4 or 0 in images.shape or (labels is not None and labels.shape != images.shape[:1]):
                 raise DataError(
                     f"{self.source}: the {split} set needs at least one image and one label for each image, "
-                    f"found images {tuple(images.shape)} and labels {labels.shape}"
+                    f"found images {tuple(images.shape)} and labels {None if labels is None else labels.shape}"
                 )
-            if labels.min() < 0 or labels.max() >= self.classes:
+            if (labels is None) != (not self.class_names):
+                raise DataError(f"{self.source}: labels of both parts and names of the classes belong together")
+            if labels is not None and (labels.min() < 0 or labels.max() >= len(self.class_names)):
                 raise DataError(
-                    f"{self.source}: {split} labels must be from 0 to {self.classes - 1}, "
+                    f"{self.source}: {split} labels must be from 0 to {len(self.class_names) - 1}, "
                     f"found {labels.min()} to {labels.max()}"
                 )
         if self.train_images.shape[1:] != self.test_images.shape[1:]:
@@ -55,12 +74,30 @@ class RawData:
                 f"{self.source}: training and test images must have one shape, "
                 f"found {self.train_images.shape[1:]} and {self.test_images.shape[1:]}"
             )
+        check_pixels(self.source, self.train_images.shape[1:], "make them smaller")
 
-    def splits(self) -> tuple[tuple[str, SlicedImages, np.ndarray], ...]:
+    def splits(self) -> tuple[tuple[str, SlicedImages, np.ndarray | None], ...]:
         """(split, images, labels) of both parts."""
         return (
             ("train", self.train_images, self.train_labels),
             ("test", self.test_images, self.test_labels),
+        )
+
+
+def check_pixels(where: str, shape: tuple[int, ...], way_out: str) -> None:
+    """Refuses images that no network here could take.
+
+    Args:
+        where: they lie, for the message.
+        shape: (H, W, C).
+        way_out: what to do about it.
+
+    Raises: DataError: if an image has more than 2^20 pixels.
+    """
+    if math.prod(shape[:2]) > MAX_PIXELS:
+        raise DataError(
+            f"{where}: images of {shape[1]} x {shape[0]} pixels are too large to train on (at most {MAX_PIXELS:,} "
+            f"pixels, as 1024 x 1024); {way_out}"
         )
 
 
@@ -70,20 +107,33 @@ class Source(ABC):
     verify = True  # False: a copy whose checksum differs is accepted
 
     def __init__(self, name: str) -> None:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-            raise DataError(f"data.name is {name!r}; it names folders: use letters, digits, '.', '_' and '-' only")
+        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) or len(name) > 100:
+            raise DataError(
+                f"data.name is {name!r}; it names folders: use letters, digits, '.', '_' and '-' only "
+                "in a word, e.g. data.name=my-set"
+            )
         self.name = name
 
     @abstractmethod
     def settings(self) -> tuple[object, ...]:
         """What tells two sources of one name apart, beside their files' state."""
 
+    def identity(self) -> str:
+        """What tells this source from any other, and stays as it is whatever becomes of its files."""
+        return f"{type(self).__name__}{self.settings()!r}"
+
     @abstractmethod
     def fingerprint(self) -> str | None:
         """State of the files that `load` would read: names, sizes and times, not their content.
 
-        None: they are not here, but `load` may fetch them.
+        None: they are not here, but `fetch_missing` may bring them.
         Raises: DataError: if they are not here and cannot be fetched.
+        """
+
+    def fetch_missing(self) -> None:  # noqa: B027 - most sources have nothing to fetch
+        """Brings what is not here, where that is possible.
+
+        Raises: DataError: if it fails.
         """
 
     @abstractmethod
@@ -95,12 +145,11 @@ class Source(ABC):
         """Reads and checks the files, fetching them first where that is possible."""
 
 
-def file_state(path: Path) -> tuple[int, int]:
-    """Size and time of the last change: what tells, cheaply, that a file is still the same."""
-    stat = path.stat()
-    return stat.st_size, stat.st_mtime_ns
+def path_setting(key: str, value: object) -> Path:
+    """A setting that names a file or a folder.
 
-
-def fingerprint_of(states: list[tuple[object, ...]]) -> str:
-    """One short word for the states of many files."""
-    return hashlib.sha256(json.dumps(states).encode()).hexdigest()
+    Raises: DataError: if it is no text, or empty.
+    """
+    if not isinstance(value, str | Path) or not str(value).strip() or "\0" in str(value):
+        raise DataError(f"{key} must be a path, got {value!r}; set {key}=PATH")
+    return Path(os.path.expanduser(value))

@@ -1,10 +1,12 @@
 """Street View House Numbers, cropped digits: two MATLAB files."""
 
+import math
 from pathlib import Path
 
 import numpy as np
 
-from softvq.data.official import OfficialSet, all_verified, md5_of
+from softvq.data.files import is_file, opened
+from softvq.data.official import LARGEST_FILE, OfficialSet, all_verified, md5_of
 from softvq.data.source import RawData
 
 
@@ -26,7 +28,7 @@ class SvhnFiles(OfficialSet):
         from torchvision.datasets import SVHN
 
         for split in ("train", "test"):
-            if not self._path(split).is_file():
+            if not is_file(self._path(split)):
                 SVHN(root, split=split, download=True)
 
     def load(self) -> RawData:
@@ -37,7 +39,7 @@ class SvhnFiles(OfficialSet):
         return RawData(
             source=f"torchvision.datasets.SVHN in {self.root}",
             verified=verified,
-            classes=10,
+            class_names=tuple(map(str, range(10))),
             train_images=train_images,
             train_labels=train_labels,
             test_images=test_images,
@@ -49,17 +51,30 @@ class SvhnFiles(OfficialSet):
 
     def _read(self, split: str) -> tuple[np.ndarray, np.ndarray]:
         """Images (N, 32, 32, 3) and labels (N,)."""
-        from scipy.io import loadmat
+        from scipy.io import loadmat, whosmat
 
         path = self._path(split)
-        try:
-            content = loadmat(path, variable_names=["X", "y"])
-            images, labels = content["X"], content["y"].ravel().astype(np.int64)
-        except Exception as error:  # a damaged file makes loadmat raise almost anything
-            raise self.damaged(path, f"{type(error).__name__}: {error}") from error
-        if images.dtype != np.uint8 or images.shape != (32, 32, 3, len(labels)):
-            raise self.damaged(
-                path, f"X uint8 (32, 32, 3, {len(labels)}) expected, X {images.dtype} {images.shape} found"
-            )
+        with opened(path) as file:
+            try:
+                promised = {name: (shape, kind) for name, shape, kind in whosmat(file)}
+                (images_shape, kind), labels_shape = promised["X"], promised["y"][0]
+            except Exception as error:  # a damaged file makes scipy raise almost anything
+                raise self.damaged(path, f"{type(error).__name__}: {error}") from error
+            N = max(labels_shape)
+            if kind != "uint8" or images_shape != (32, 32, 3, N) or math.prod(labels_shape) != N:
+                raise self.damaged(
+                    path,
+                    f"X uint8 (32, 32, 3, N) and N labels expected, X {kind} {images_shape}, y {labels_shape} found",
+                )
+            if math.prod(images_shape) > LARGEST_FILE:
+                raise self.damaged(path, f"it promises {N:,} images")
+            try:
+                file.seek(0)
+                content = loadmat(file, variable_names=["X", "y"])
+                images, labels = content["X"], content["y"].ravel().astype(np.int64)
+            except Exception as error:
+                raise self.damaged(path, f"{type(error).__name__}: {error}") from error
+        if images.dtype != np.uint8 or images.shape != images_shape or labels.shape != (N,):
+            raise self.damaged(path, f"X uint8 {images_shape} expected, X {images.dtype} {images.shape} found")
         labels[labels == 10] = 0
         return images.transpose(3, 0, 1, 2), labels

@@ -1,6 +1,7 @@
 """Runs a trained autoencoder over a data set: latent codes of both parts, reconstructions, codeword use."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -75,7 +76,8 @@ def encode(model: Autoencoder, arrays: ImageArrays, tap: str, batch_size: int, e
         if not shown:
             shown.append((reconstruction[:examples].float().cpu() - model.pixel_offset).clamp(0, 1))
     classes = arrays.info.classes
-    codes = Codes(torch.cat(train).numpy(), arrays.train_labels, torch.cat(test).numpy(), arrays.test_labels, classes)
+    labels: Any = arrays.train_labels, arrays.test_labels
+    codes = Codes(torch.cat(train).numpy(), labels[0], torch.cat(test).numpy(), labels[1], classes)
     return Encoded(
         codes=codes,
         train_z_e=torch.cat(train_z_e).numpy(),

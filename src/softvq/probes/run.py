@@ -105,7 +105,7 @@ class Probes:
 
     def _check_labels(self, arrays: ImageArrays) -> None:
         """Refuses what the probes would refuse after all of the training."""
-        parts = (("train", arrays.train_labels, self.limits[0]), ("test", arrays.test_labels, self.limits[1]))
+        parts: Any = (("train", arrays.train_labels, self.limits[0]), ("test", arrays.test_labels, self.limits[1]))
         for part, labels, limit in parts:
             if limit is not None:
                 at_least(f"probes.{part}_limit", limit, 1)
