@@ -21,3 +21,14 @@ def at_least(key: str, value: float, minimum: float, whole: bool = False) -> Non
         raise ValueError(f"{key} must be a {'whole' if whole else 'finite'} number, got {value!r}")
     if not value >= minimum:
         raise ValueError(f"{key} must be at least {minimum}, got {value}")
+
+
+def between(key: str, value: float, minimum: float, maximum: float) -> None:
+    """Refuse a hyperparameter that is no number of an interval, bounds included.
+
+    Raises:
+        ValueError: naming the key, the rule and the value.
+    """
+    at_least(key, value, minimum)
+    if value > maximum:
+        raise ValueError(f"{key} must be at most {maximum}, got {value}")

@@ -5,11 +5,24 @@ import math
 import numpy as np
 import pytest
 import torch
+from golden import golden, sigmoid
 from scipy.stats import norm
 
 from softvq.bottlenecks.info_dropout import InformationDropout, ReleasedInformationDropout
 
 FORMS = [InformationDropout, ReleasedInformationDropout]
+
+
+@golden("info_dropout")
+def evaluate(now, held, given):
+    heads = now.encode(given.x)
+    alpha = 0.001 + given.settings.max_alpha * sigmoid(heads["alpha"])
+    cost = -np.log(alpha / (given.settings.max_alpha + 0.001)).sum((1, 2)).mean()
+    return {
+        "z": heads["z_e"] * (1 if given.noise is None else np.exp(alpha * given.noise)),
+        "penalty": given.settings.info_weight * cost,
+        "terms": {"info_loss": cost, "alpha": alpha.mean()},
+    }
 
 
 def dropout(form, d=3, **changes):

@@ -5,10 +5,26 @@ import math
 import numpy as np
 import pytest
 import torch
+from golden import golden
 from scipy.integrate import quad
 from scipy.stats import norm
+from zoo import assert_equal, draw, make
+from zoo import random_heads as heads_of
 
 from softvq.bottlenecks.vae import GaussianPosterior, kl_to_standard_normal
+
+
+@golden("vae", "beta_vae")
+def evaluate(now, held, given):
+    heads = now.encode(given.x)
+    mean, log_var = heads["z_e"], heads["log_var"]
+    kl = (mean**2 + np.exp(log_var) - log_var - 1).sum(-1) / 2
+    return {
+        "z": mean if given.noise is None else mean + np.exp(log_var / 2) * given.noise,
+        "penalty": given.settings.kl_weight * kl.sum(1).mean(),
+        "terms": {"kl_loss": kl.sum(1).mean()},
+        "taps": {"rate": kl / np.log(2)},
+    }
 
 
 def random_heads(B, M, d):
@@ -88,3 +104,30 @@ def test_kl_pulls_the_heads_towards_the_prior():
 def test_settings_out_of_range_are_refused_by_key_and_value(d, kl_weight, message):
     with pytest.raises(ValueError, match=message):
         GaussianPosterior(d=d, kl_weight=kl_weight)
+
+
+# --- beta
+
+
+def test_beta_one_is_the_vae():
+    vae, beta_vae = make("vae"), make("beta_vae", "bottleneck.kl_weight=1.0")
+    heads, noise = heads_of(vae), draw(vae)
+    assert_equal(beta_vae(heads, noise), vae(heads, noise))
+
+
+def test_beta_scales_the_kl_alone():
+    vae, beta_vae = make("vae"), make("beta_vae")
+    heads, noise = heads_of(vae), draw(vae)
+    light, heavy = vae(heads, noise), beta_vae(heads, noise)
+    assert torch.equal(heavy.z, light.z)
+    assert torch.equal(heavy.terms["kl_loss"], light.terms["kl_loss"])
+    torch.testing.assert_close(heavy.penalty, 20 * light.penalty)
+
+
+# --- the prior
+
+
+def test_the_prior_is_the_standard_normal():
+    z = GaussianPosterior(d=4, kl_weight=1.0).sample_prior(5000, 2, torch.Generator().manual_seed(0))
+    assert z.mean().abs() < 4.5 / math.sqrt(z.numel())
+    assert (z.var() - 1).abs() < 4.5 * math.sqrt(2 / z.numel())

@@ -171,7 +171,7 @@ class Bottleneck(nn.Module, ABC):
         """Latents that the decoder turns into new images; None for a method without a prior.
 
         Returns:
-            (count, positions, d), on the device and in the precision of the method's own tensors.
+            (count, positions, d), in float32 on the CPU, as noise is drawn.
         """
         return None
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from softvq.bottlenecks.base import Bottleneck, Latent, squared_error_over_code
-from softvq.bottlenecks.codebook import perplexity, squared_distances, straight_through
+from softvq.bottlenecks.codebook import squared_distances, straight_through
 from softvq.checks import at_least
 
 
@@ -107,7 +107,6 @@ class SoftQuantizer(Bottleneck):
             terms={
                 "codebook_loss": codebook_loss,
                 "commitment_loss": commitment_loss,
-                "perplexity": perplexity(w),
                 self.scale_head: scale.detach().mean(),
             },
             taps={"z_e": z_e, "z_q": z_q, "posterior": w, "index": w.argmax(-1), self.scale_head: scale},

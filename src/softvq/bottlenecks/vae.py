@@ -39,6 +39,9 @@ class GaussianPosterior(Bottleneck):
     def draw_noise(self, batch: int, positions: int, generator: torch.Generator) -> Tensor:
         return torch.randn(batch, positions, self.d, generator=generator)
 
+    def sample_prior(self, count: int, positions: int, generator: torch.Generator) -> Tensor:
+        return torch.randn(count, positions, self.d, generator=generator)
+
     def forward(self, heads: dict[str, Tensor], noise: Tensor | None) -> Latent:
         mean, log_var = heads["z_e"], heads["log_var"]
         z = mean if noise is None else mean + (0.5 * log_var).exp() * noise

@@ -2,12 +2,11 @@
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from softvq.bottlenecks.base import Bottleneck, Latent, squared_error_over_code
-from softvq.bottlenecks.codebook import perplexity, squared_distances, straight_through
+from softvq.bottlenecks.codebook import squared_distances, straight_through
 from softvq.checks import at_least
 
 
@@ -50,14 +49,9 @@ class VectorQuantizer(Bottleneck):
         z_q = functional.embedding(index, self.codebook)
         codebook_loss = self.squared_error(z_e.detach(), z_q)
         commitment_loss = self.squared_error(z_e, z_q.detach())
-        assignment = (index[..., None] == torch.arange(len(self.codebook), device=index.device)).to(z_e.dtype)
         return Latent(
             z=straight_through(z_e, z_q),
             penalty=self.codebook_weight * codebook_loss + self.commitment_weight * commitment_loss,
-            terms={
-                "codebook_loss": codebook_loss,
-                "commitment_loss": commitment_loss,
-                "perplexity": perplexity(assignment),
-            },
+            terms={"codebook_loss": codebook_loss, "commitment_loss": commitment_loss},
             taps={"z_e": z_e, "z_q": z_q, "index": index},
         )
