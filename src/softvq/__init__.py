@@ -10,15 +10,15 @@ if TYPE_CHECKING:
     from softvq.bottlenecks.soft_vq import SoftVQ
     from softvq.bottlenecks.vae import GaussianPosterior
     from softvq.bottlenecks.vq import VectorQuantizer
-    from softvq.library import FeatureEncoder, load
+    from softvq.library.trained import FeatureEncoder, load
     from softvq.report.read.table import read_runs
 
 _WHERE = {
     "SoftVQ": "softvq.bottlenecks.soft_vq",
     "VectorQuantizer": "softvq.bottlenecks.vq",
     "GaussianPosterior": "softvq.bottlenecks.vae",
-    "FeatureEncoder": "softvq.library",
-    "load": "softvq.library",
+    "FeatureEncoder": "softvq.library.trained",
+    "load": "softvq.library.trained",
     "read_runs": "softvq.report.read.table",
 }
 __all__ = ["FeatureEncoder", "GaussianPosterior", "SoftVQ", "VectorQuantizer", "load", "read_runs"]

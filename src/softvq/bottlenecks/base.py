@@ -2,13 +2,15 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.func import vmap
 from torch.nn.functional import mse_loss
+
+from softvq.bottlenecks.shapes import as_vectors, in_shape_of
 
 REDUCTIONS = ("sum", "mean")
 Noise = Tensor | dict[str, Tensor] | None
@@ -105,14 +107,14 @@ class Bottleneck(nn.Module, ABC):
         """
         if isinstance(heads, dict):
             return super().__call__(heads, noise)
-        from softvq.bottlenecks.shapes import as_vectors, in_shape_of
-
         vectors = as_vectors(self.heads, {"z_e": heads, **more_heads})
         if noise is None and self.training:
             generator = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
             batch, positions = vectors["z_e"].shape[:2]
             noise = _like(heads, self.draw_noise(batch, positions, generator))
-        return in_shape_of(heads, super().__call__(vectors, noise))
+        latent = super().__call__(vectors, noise)
+        taps = {name: in_shape_of(heads, tap) for name, tap in latent.taps.items()}
+        return replace(latent, z=in_shape_of(heads, latent.z), taps=taps)
 
     @property
     @abstractmethod

@@ -1,13 +1,8 @@
 """Bottlenecks on the shapes that other models have: single vectors, sequences of them, and feature maps."""
 
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from torch import Tensor
-
-if TYPE_CHECKING:
-    from softvq.bottlenecks.base import Latent
 
 
 def as_vectors(widths: Mapping[str, int], heads: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -48,18 +43,12 @@ def _vectors(head: Tensor) -> Tensor:
     return head
 
 
-def in_shape_of(z_e: Tensor, latent: "Latent") -> "Latent":
-    """The latent's vectors and taps, (B, M, ...), in the shape that z_e came in."""
-    positions = latent.z.shape[1]
-
-    def shaped(tensor: Tensor) -> Tensor:
-        if tensor.ndim < 2 or tensor.shape[:2] != (len(z_e), positions):
-            return tensor
-        if z_e.ndim == 2:
-            return tensor.squeeze(1)
-        if z_e.ndim == 4:
-            grid = z_e.shape[2:]
-            return tensor.unflatten(1, grid) if tensor.ndim == 2 else tensor.transpose(1, 2).unflatten(2, grid)
+def in_shape_of(z_e: Tensor, tensor: Tensor) -> Tensor:
+    """A tensor (B, M, ...) of the latent vectors in the shape that z_e came in; another tensor as it is."""
+    positions = 1 if z_e.ndim == 2 else z_e.shape[1] if z_e.ndim == 3 else z_e.shape[2] * z_e.shape[3]
+    if z_e.ndim == 3 or tensor.ndim < 2 or tensor.shape[:2] != (z_e.shape[0], positions):
         return tensor
-
-    return replace(latent, z=shaped(latent.z), taps={name: shaped(tap) for name, tap in latent.taps.items()})
+    if z_e.ndim == 2:
+        return tensor.squeeze(1)
+    grid = z_e.shape[2:]
+    return tensor.unflatten(1, grid) if tensor.ndim == 2 else tensor.transpose(1, 2).unflatten(2, grid)

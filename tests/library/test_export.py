@@ -11,7 +11,7 @@ from cells import SMALL_CONV, SMALL_MLP, run
 from image_files import write_arrays
 
 import softvq
-from softvq.export import CodeExtractor, export_run, main
+from softvq.library.export import CodeExtractor, export_run, main
 
 NETWORKS = {
     "mlp": ("network=mlp", *SMALL_MLP),

@@ -1,0 +1,1 @@
+"""Trained models in other people's code: loaded, as a scikit-learn transformer, or exported."""
