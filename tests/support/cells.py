@@ -4,10 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from softvq.config.compose import CONF_DIR
+from softvq.config.compose import compose
 from softvq.run.cell import Cell, read_cell
 from softvq.run.complete import complete
 from softvq.run_folder import RunFolder
@@ -28,8 +27,7 @@ QUICK = (
 
 
 def make_cell(folder: Path, *overrides: str) -> Cell:
-    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-        composed = compose("train", [*QUICK, f"hydra.run.dir={folder}", *overrides], return_hydra_config=True)
+    composed = compose("train", [*QUICK, f"hydra.run.dir={folder}", *overrides], return_hydra_config=True)
     hydra = composed.hydra
     OmegaConf.update(hydra, "overrides.task", [*QUICK, *overrides], force_add=True)
     config = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])

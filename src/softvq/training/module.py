@@ -127,7 +127,9 @@ class TrainingModule(L.LightningModule):
             single = self.trainer.world_size == 1 and not watches_gradients(self.trainer)
             on_cpu = self.device.type == "cpu" and self.capture is None
             if single and on_cpu and can_update_in_backward(optimizer):
-                self._in_backward = UpdateInBackward(optimizer, self.make_optimizer)
+                # A bottleneck may read its parameters' values in any way; the layers of the networks do not.
+                layers = [parameter for name, parameter in self.named_parameters() if "bottleneck." not in name]
+                self._in_backward = UpdateInBackward(optimizer, self.make_optimizer, layers)
 
     def on_train_end(self) -> None:
         if self._in_backward:
@@ -172,9 +174,8 @@ class TrainingModule(L.LightningModule):
         terms = self._loss(images, noise, labels)
         # Without buffers to add to, backward hands its results over instead of adding them.
         optimizer.zero_grad(set_to_none=True)
-        with _default_dtype(torch.float32):  # in which Adam counts steps: bfloat16 would stop at 256
-            self.manual_backward(_total(terms))
-            optimizer.step()
+        self.manual_backward(_total(terms))
+        optimizer.step()
         return _values(terms)
 
     def _replayed_step(self, images: Tensor, noise: Noise, labels: Tensor | None) -> Tensor:
@@ -188,9 +189,8 @@ class TrainingModule(L.LightningModule):
             def step(images: Tensor, noise: Noise) -> Tensor:
                 terms = self._loss(images, noise, None)
                 optimizer.zero_grad(set_to_none=True)
-                with _default_dtype(torch.float32):
-                    _total(terms).backward()
-                    optimizer.step()
+                _total(terms).backward()
+                optimizer.step()
                 return _values(terms)
 
             self._replayed = ReplayedSteps(step, self.capture, lambda: self._changed_by(optimizer), self.must_replay)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
+import torch
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
@@ -23,19 +24,26 @@ class UpdateInBackward:
     """Lets backward update the large parameters; `optimizer.step()` then finds only the others' gradients.
 
     The numbers are the same to the last bit. A large gradient is used while it is in the cache, and its memory serves
-    the next. A model must not read a parameter's values in backward by another way than the parameter itself, as
+    the next. A model must not read the values of a parameter in backward by another way than the parameter itself, as
     `x @ parameter.detach()` does: they may have been updated by then, and torch raises an error.
 
     Args:
         optimizer: keeps all state, so that checkpoints do not depend on this class.
         make_optimizer: makes another one of its kind for some parameters.
+        parameters: those among which the large ones are updated in backward.
     """
 
-    def __init__(self, optimizer: Optimizer, make_optimizer: Callable[[Iterable[nn.Parameter]], Optimizer]) -> None:
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        make_optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
+        parameters: Iterable[nn.Parameter],
+    ) -> None:
         self.hooks = []
+        large = {parameter for parameter in parameters if parameter.numel() >= LARGE and parameter.requires_grad}
         for group in optimizer.param_groups:
             for parameter in group["params"]:
-                if parameter.requires_grad and parameter.numel() >= LARGE:
+                if parameter in large:
                     own = make_optimizer([parameter])
                     own.state = optimizer.state
                     self.hooks.append(parameter.register_post_accumulate_grad_hook(partial(_update, own, group)))
@@ -50,4 +58,5 @@ def _update(own: Optimizer, group: dict[str, Any], parameter: nn.Parameter) -> N
     # A callback may have changed a setting, as a schedule of the learning rate does.
     own.param_groups[0].update({key: value for key, value in group.items() if key != "params"})
     own.step()
+    torch.autograd.graph.increment_version(parameter)  # a fused update does not tell autograd of itself
     parameter.grad = None
