@@ -2,14 +2,11 @@
 
 import numpy as np
 import pytest
-from image_files import (
-    labels_of,
-    random_images,
-    write_arrays,
-)
+from image_files import idx_set, labels_of, random_images, write_arrays
 
 from softvq.data.array_files import ArrayFiles
-from softvq.data.prepared import prepare
+from softvq.data.image_folder import ImageFolder
+from softvq.data.prepared import prepare, prepared_info
 from softvq.data.source import DataError
 
 
@@ -109,3 +106,178 @@ def test_a_truncated_array_is_named_with_both_sizes(tmp_path):
     message = rf"{path} should have {size} bytes for uint8 \(20, 12, 10\), found {size - 7}: it is cut short"
     with pytest.raises(DataError, match=message):
         ArrayFiles("mine", str(tmp_path)).load()
+
+
+# --- labels
+
+
+@pytest.mark.parametrize(
+    ("saved", "names"),
+    [
+        (np.array(["dog", "cat", "emu"] * 10), ("cat", "dog", "emu")),
+        (np.array([b"dog", b"cat", b"emu"] * 10), ("cat", "dog", "emu")),
+        (np.array([[1], [0], [2]] * 10), ("0", "1", "2")),
+        (np.eye(3)[[1, 0, 2] * 10], ("0", "1", "2")),
+        (np.eye(3, dtype=bool)[[1, 0, 2] * 10], ("0", "1", "2")),
+        (np.array([30, 7, 100] * 10), ("7", "30", "100")),
+        (np.array(["1", "0", "2"] * 10, dtype="U1"), ("0", "1", "2")),
+    ],
+)
+def test_labels_that_are_words_columns_or_numbers_become_classes_with_names(tmp_path, saved, names):
+    write_arrays(tmp_path)
+    np.save(tmp_path / "train_labels.npy", saved[:20])
+    np.save(tmp_path / "test_labels.npy", saved[20:])
+    arrays = prepare(ArrayFiles("mine", str(tmp_path)), tmp_path)
+    assert arrays.info.class_names == names
+    assert arrays.train_labels[:3].tolist() == [1, 0, 2]
+    assert arrays.info.test_per_class == (3, 3, 4)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.full((20, 3), 1 / 3), r"not a single 1 among zeros in each row"),
+        (np.array([[1, 1, 0]] * 20), r"not a single 1 .*save one label for each image, with \.argmax\(1\)"),
+        (np.full((20, 2), np.nan), r"not a single 1"),
+        (np.zeros((20, 2, 2), int), r"must hold one label for each of 20 images"),
+        (np.full(20, 2**64 - 1, np.uint64), r"below 2\^63, found 18446744073709551615; renumber"),
+        (np.array(["2024-01-01"] * 20, "M8[D]"), r"must hold integers or words, found datetime64"),
+        (np.zeros(20, "i4,f4"), r"must hold integers or words"),
+    ],
+)
+def test_labels_that_name_no_class_are_refused_with_a_way_out(tmp_path, labels, message):
+    write_arrays(tmp_path)
+    np.save(tmp_path / "train_labels.npy", labels)
+    with pytest.raises(DataError, match=rf"{tmp_path}/train_labels\.npy .*{message}"):
+        ArrayFiles("mine", str(tmp_path)).load()
+
+
+def test_the_advice_for_columns_of_probabilities_works(tmp_path):
+    write_arrays(tmp_path)
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(3), 20)
+    np.save(tmp_path / "train_labels.npy", probabilities.argmax(1))
+    raw = ArrayFiles("mine", str(tmp_path)).load()
+    np.testing.assert_array_equal(raw.train_labels, probabilities.argmax(1))
+
+
+def test_words_in_one_part_and_numbers_in_the_other_are_refused(tmp_path):
+    write_arrays(tmp_path)
+    np.save(tmp_path / "test_labels.npy", np.array(["0", "1"] * 5))
+    with pytest.raises(DataError, match="the labels of one part are words, those of the other numbers"):
+        ArrayFiles("mine", str(tmp_path)).load()
+
+
+def test_a_class_of_one_part_alone_counts_and_is_warned_of(tmp_path):
+    # The same rule as for folders.
+    write_arrays(tmp_path)
+    np.save(tmp_path / "test_labels.npy", np.array([0, 1, 1, 0, 9] * 2))
+    info = prepare(ArrayFiles("mine", str(tmp_path)), tmp_path).info
+    assert info.class_names == ("0", "1", "2", "9")
+    untrained, untested = info.warnings()
+    assert "no training image has the class 9" in untrained
+    assert "no test image has the class 2" in untested
+
+
+def test_arrays_without_labels_are_prepared_without(tmp_path):
+    write_arrays(tmp_path)
+    for path in tmp_path.glob("*_labels.npy"):
+        path.unlink()
+    source = ArrayFiles("mine", str(tmp_path))
+    arrays = prepare(source, tmp_path)
+    assert arrays.info.class_names == ()
+    assert arrays.train_labels is arrays.test_labels is None
+    assert prepare(source, tmp_path).info == prepared_info(source, tmp_path) == arrays.info
+
+
+def test_labels_of_one_part_alone_are_refused(tmp_path):
+    write_arrays(tmp_path)
+    (tmp_path / "test_labels.npy").unlink()
+    with pytest.raises(DataError, match=r"lacks test_labels\.npy; needed are .*without files of labels"):
+        ArrayFiles("mine", str(tmp_path)).load()
+
+
+# --- one set that is split
+
+
+def whole_set(folder, labels=True):
+    write_arrays(folder, train=45)
+    for path in folder.glob("test_*"):
+        path.unlink()
+    (folder / "train_images.npy").rename(folder / "images.npy")
+    if labels:
+        (folder / "train_labels.npy").rename(folder / "labels.npy")
+    else:
+        (folder / "train_labels.npy").unlink()
+
+
+@pytest.mark.parametrize("labels", [True, False])
+def test_images_without_a_test_set_are_split_by_a_seed(tmp_path, labels):
+    whole_set(tmp_path, labels)
+    with pytest.raises(DataError, match=r"has no test set; set data\.test_fraction=0\.2"):
+        ArrayFiles("mine", str(tmp_path)).load()
+    source = ArrayFiles("mine", str(tmp_path), test_fraction=0.2)
+    assert source.image_shape() == (12, 10, 1)
+    arrays = prepare(source, tmp_path)
+    assert (arrays.info.train_size, arrays.info.test_size, arrays.info.duplicates) == (36, 9, 0)
+    images = np.load(tmp_path / "images.npy")[..., None]
+    together = np.concatenate([arrays.train_images, arrays.test_images])
+    assert sorted(map(bytes, together)) == sorted(map(bytes, images))
+    if labels:
+        place = {bytes(image): label for image, label in zip(images, np.load(tmp_path / "labels.npy"), strict=True)}
+        assert [place[bytes(image)] for image in arrays.test_images] == arrays.test_labels.tolist()
+    other = ArrayFiles("mine", str(tmp_path), test_fraction=0.2, split_seed=1)
+    assert prepare(other, tmp_path).info.sha256 != arrays.info.sha256
+    assert prepare(source, tmp_path).info == arrays.info
+
+
+def test_a_fraction_is_refused_where_there_is_a_test_set(tmp_path):
+    write_arrays(tmp_path)
+    with pytest.raises(DataError, match=r"has a test set of its own .*; drop data\.test_fraction"):
+        ArrayFiles("mine", str(tmp_path), test_fraction=0.2).load()
+
+
+def test_two_layouts_at_once_are_refused(tmp_path):
+    write_arrays(tmp_path)
+    np.save(tmp_path / "images.npy", random_images(0, 5, 12, 10))
+    with pytest.raises(DataError, match=r"has images\.npy beside train_images\.npy, .*remove what is not to be used"):
+        ArrayFiles("mine", str(tmp_path)).load()
+
+
+# --- headers that promise
+
+
+@pytest.mark.parametrize("shape", [(10**12, 12, 10), (-20, -12, 10), (2**62, 2**62), (20, 10**30)])
+def test_a_header_that_promises_more_than_there_is_is_refused_without_memory_for_it(tmp_path, shape):
+    write_arrays(tmp_path)
+    path = tmp_path / "train_images.npy"
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        file.write(bytes(2400))
+    with pytest.raises(DataError, match=rf"{path} (should have|is not a \.npy file)"):
+        ArrayFiles("mine", str(tmp_path)).load()
+
+
+def test_large_images_are_refused_with_their_size(tmp_path):
+    write_arrays(tmp_path, shape=(2000, 3000), train=1, test=1)
+    with pytest.raises(DataError, match=r"train_images\.npy: images of 3000 x 2000 pixels are too large to train on"):
+        ArrayFiles("mine", str(tmp_path)).image_shape()
+
+
+def test_two_sources_are_one_only_where_they_read_the_same_in_the_same_way(tmp_path):
+    write_arrays(tmp_path / "a")
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    first = ArrayFiles("mine", str(tmp_path / "a")).identity()
+    assert ArrayFiles("mine", str(tmp_path / "link")).identity() == first
+    write_arrays(tmp_path / "a", train=30)
+    assert ArrayFiles("mine", str(tmp_path / "a")).identity() == first
+    others = {
+        ArrayFiles("mine", str(tmp_path / "b")).identity(),
+        ArrayFiles("mine", str(tmp_path / "a"), test_fraction=0.2).identity(),
+        ArrayFiles("mine", str(tmp_path / "a"), test_fraction=0.2, split_seed=1).identity(),
+        ImageFolder("mine", str(tmp_path / "a"), None).identity(),
+        ImageFolder("mine", str(tmp_path / "a"), 8).identity(),
+        idx_set(tmp_path / "a").identity(),
+        idx_set(tmp_path / "b").identity(),
+        idx_set(tmp_path / "a", verify=False).identity(),
+    }
+    assert len(others | {first}) == 9

@@ -43,12 +43,20 @@ def is_file(path: Path) -> bool:
 
     Raises: DataError: for a dangling link, and for whatever else is in a file's place.
     """
+    return state_at(path) is not None
+
+
+def state_at(path: Path) -> tuple[int, int, int] | None:
+    """The state of the regular file that lies there, as `file_state`; None if there is nothing.
+
+    Raises: DataError: for a dangling link, and for whatever else is in a file's place.
+    """
     found = stat_of(path)
     if found is None:
-        return False
+        return None
     if not stat.S_ISREG(found.st_mode):
         raise DataError(f"{path} is {KINDS.get(stat.S_IFMT(found.st_mode), 'something else')}, not a file; remove it")
-    return True
+    return _state(found)
 
 
 def is_folder(path: Path) -> bool:
@@ -102,11 +110,10 @@ def file_state(path: Path) -> tuple[int, int, int]:
     The time that a program can set is there beside the one that only the system sets: whoever alters a file and puts
     its time back is found out.
     """
-    return state_of(path.stat())
+    return _state(path.stat())
 
 
-def state_of(found: os.stat_result) -> tuple[int, int, int]:
-    """The same of what the system has said already."""
+def _state(found: os.stat_result) -> tuple[int, int, int]:
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 

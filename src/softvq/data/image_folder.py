@@ -1,7 +1,6 @@
 """The user's own pictures: a folder for each class."""
 
 import os
-import stat
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ import numpy as np
 
 from softvq.bounded_files import printable
 from softvq.checks import at_least
-from softvq.data.files import check_folder, fingerprint_of, is_folder, stat_of, state_of
+from softvq.data.files import check_folder, fingerprint_of, is_folder, state_at
 from softvq.data.pictures import SUFFIXES, Header, Pictures
 from softvq.data.source import DataError, RawData, Source, check_pixels, path_setting
 from softvq.data.splitting import check_test_fraction, stratified_test_set
@@ -176,12 +175,10 @@ def _pictures(folder: Path) -> Found:
         if not path.name.lower().endswith(SUFFIXES):
             found.skipped[printable(path.suffix.lower()) or "no suffix"] += 1
             continue
-        state = stat_of(path)
-        if state is None or not stat.S_ISREG(state.st_mode):
-            raise DataError(f"{path} is called a picture, and is no file; remove it")
-        part.classes.append(name)
-        part.paths.append(path)
-        part.states.append(state_of(state))
+        if state := state_at(path):
+            part.classes.append(name)
+            part.paths.append(path)
+            part.states.append(state)
     if not found.paths:
         loose.skipped = found.skipped
         return loose
@@ -223,5 +220,6 @@ def _aside(skipped: Counter[str]) -> str:
 def _counted(skipped: Counter[str]) -> str:
     """`5 files: 3 .txt, 2 .gif`."""
     total = sum(skipped.values())
-    each = ", ".join(f"{count} {kind}" for kind, count in skipped.most_common(5))
+    most = sorted(skipped.items(), key=lambda item: (-item[1], item[0]))
+    each = ", ".join(f"{count} {kind}" for kind, count in most[:5])
     return f"{total} file{'s' if total > 1 else ''}: {each}{', ...' if len(skipped) > 5 else ''}"
