@@ -52,6 +52,9 @@ endif
 report: setup ## tables and report.html from the run folders below LOGS, into REPORT
 	$(BIN)/softvq report $(LOGS) --out $(REPORT)
 
+docs: setup ## the documentation site, its notebooks executed, into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir site
+
 dashboard: setup ## the W&B workspace and report of a sweep: EXPERIMENT= LOGS= ARGS=
 	$(BIN)/softvq dashboard --experiment $(EXPERIMENT) --logs $(LOGS) $(ARGS)
 
@@ -70,4 +73,4 @@ bench-seeds: setup ## seeds trained at once beside one after the other: QUICK=1 
 lock: setup ## renews requirements.lock from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --all-extras pyproject.toml -o requirements.lock
 
-.PHONY: help setup demo test test-all lint reproduce report dashboard bench bench-growth bench-seeds lock
+.PHONY: docs help setup demo test test-all lint reproduce report dashboard bench bench-growth bench-seeds lock
