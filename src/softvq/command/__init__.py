@@ -12,6 +12,7 @@ COMMANDS = {
     "evaluate": ("softvq.command.evaluate", "probe a finished run again: another protocol, tap or data"),
     "plan": ("softvq.command.plan", "show what `softvq train -m` would do, and start nothing"),
     "report": ("softvq.report.__main__", "tables and report.html from the run folders below LOGS"),
+    "explore": ("softvq.explore.__main__", "one page to look into codes: maps, clusters, codewords"),
     "export": ("softvq.library.export", "a run's model as safetensors and ONNX, with a model card"),
     "dashboard": ("softvq.sweep.dashboard", "the W&B workspace and report of a sweep"),
 }

@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from softvq.config.settings import check_settings
 from softvq.console import screen
+from softvq.data.dataset import DatasetInfo
 from softvq.machine import cores
 from softvq.run.build import build_data, build_probes
 from softvq.run.load import FinishedRun, load_run
@@ -38,12 +39,8 @@ def evaluate_run(config: DictConfig) -> dict[str, Any]:
             f"data={info.name} has images of {info.image_shape}, but run={config.run} was trained on "
             f"{trained_on['name']} with {run.image_shape}; choose data of that shape"
         )
-    if not _chosen(config) and info.sha256 != trained_on["sha256"]:
-        raise ValueError(
-            f"run={config.run} was trained on {trained_on['name']} with the content {trained_on['sha256'][:12]}, but "
-            f"{info.source} has {info.sha256[:12]}; set data.root=PATH or data.dir=PATH to where the run's images lie, "
-            "or choose other data by data=NAME"
-        )
+    if not _chosen(config):
+        check_same_images(run, info)
     torch.set_num_threads(config.trainer.threads or cores())
     model = run.model().to(device_of(config.trainer.accelerator))
 
@@ -68,6 +65,21 @@ def evaluate_run(config: DictConfig) -> dict[str, Any]:
     screen.print(result_table(evaluation))
     screen.print(f"evaluation: {folder / f'{name}.json'}")
     return evaluation
+
+
+def check_same_images(run: FinishedRun, info: DatasetInfo) -> None:
+    """Refuses images that are not those that a run was trained on.
+
+    Raises:
+        ValueError: if their content differs.
+    """
+    trained_on = run.metrics["provenance"]["data"]
+    if info.sha256 != trained_on["sha256"]:
+        raise ValueError(
+            f"{run.folder.path} was trained on {trained_on['name']} with the content {trained_on['sha256'][:12]}, but "
+            f"{info.source} has {info.sha256[:12]}; set data.root=PATH or data.dir=PATH to where the run's images lie, "
+            "or choose other data by data=NAME"
+        )
 
 
 def _chosen(config: DictConfig) -> bool:

@@ -1,0 +1,82 @@
+"""Writes the page: `softvq explore RUN [RUN ...] --out PAGE.html`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from softvq.extras import MissingExtraError
+
+LARGEST_PAGE = 8_000_000  # bytes; fewer images are shown rather than more
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Explores runs; the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        size = write(options.runs, options.out, options.points, options.device)
+    except (ValueError, OSError) as error:
+        if isinstance(error, MissingExtraError):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"page: {options.out} ({size / 1e6:.1f} MB)")
+    return 0
+
+
+def write(runs: Sequence[Path], out: Path, points: int, device: str) -> int:
+    """Writes the page of some runs; its size in bytes.
+
+    Raises:
+        ValueError: if a folder holds no finished run, or the runs look at different images.
+    """
+    import torch
+
+    from softvq.data.module import ImageData
+    from softvq.explore.gather import explore
+    from softvq.explore.page import page
+    from softvq.run.build import build_data
+    from softvq.run.evaluate import check_same_images
+    from softvq.run.load import load_run
+    from softvq.run_folder import write_text
+
+    found = [load_run(run) for run in runs]
+    contents = {run.metrics["provenance"]["data"]["sha256"] for run in found}
+    if len(contents) > 1:
+        raise ValueError("the runs were trained on different data; explore those of the same images together")
+    data: ImageData = build_data(found[0].config)
+    data.setup()
+    check_same_images(found[0], data.arrays.info)
+    arrays = data.arrays
+    if arrays.info.image_shape[2] not in (1, 3):
+        raise ValueError(f"images with {arrays.info.image_shape[2]} channels cannot be shown as pictures")
+    count = len(arrays.test_images)
+    labels = np.full(count, -1) if arrays.test_labels is None else arrays.test_labels
+    names = arrays.info.class_names
+    shown = np.sort(np.random.default_rng(0).permutation(count)[:points])
+    while True:
+        explored = [explore(run, arrays, shown, torch.device(device)) for run in found]
+        text = page(explored, arrays.test_images, labels, names, arrays.info.name, shown)
+        if len(text.encode()) <= LARGEST_PAGE or len(shown) < 100:
+            break
+        shown = shown[:: 1 + len(text.encode()) // LARGEST_PAGE]
+    write_text(out, text)
+    return out.stat().st_size
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="softvq explore",
+        description="One page to look into codes: maps, images under the pointer, clusters against classes, codewords.",
+    )
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders of finished runs on the same data")
+    parser.add_argument("--out", type=Path, default=Path("explore.html"), metavar="PAGE.html", help="the page")
+    parser.add_argument("--points", type=int, default=2500, metavar="N", help="test images on the map (default: 2500)")
+    parser.add_argument("--device", default="cpu", help="of torch (default: cpu)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

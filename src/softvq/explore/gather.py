@@ -1,0 +1,128 @@
+"""What the page shows of a run: a map of its test codes, its clusters, its codewords, and the images behind them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from sklearn.cluster import KMeans
+from sklearn.manifold import TSNE
+from threadpoolctl import threadpool_limits
+
+from softvq.data.dataset import ImageArrays
+from softvq.run.load import FinishedRun
+from softvq.training.autoencoder import Autoencoder
+
+BATCH = 500
+STARTS = 10  # of K-means: enough to look at
+NEAREST = 6  # test images shown beside a codeword
+CODEWORDS = 64  # shown at most, the most used first
+
+
+@dataclass(frozen=True)
+class Codeword:
+    """One codeword, decoded, with the test images that are nearest to it among those that chose it.
+
+    Attributes:
+        number: its row in the codebook.
+        uses: how often test codes choose it.
+        decoded: uint8 (H, W, C): what the decoder makes of it, at every position of the code.
+        nearest: numbers of test images.
+    """
+
+    number: int
+    uses: int
+    decoded: np.ndarray
+    nearest: list[int]
+
+
+@dataclass(frozen=True)
+class Explored:
+    """What is known of one run.
+
+    Shapes, n test images, m of them on the map: clusters (n,); embedding (m, 2); reconstructions uint8 (m, H, W, C);
+    index (n, M) or None.
+    """
+
+    title: str
+    clusters: np.ndarray
+    embedding: np.ndarray
+    reconstructions: np.ndarray
+    index: np.ndarray | None
+    codewords: list[Codeword]
+    K: int
+
+
+@torch.inference_mode()
+def explore(run: FinishedRun, arrays: ImageArrays, shown: np.ndarray, device: torch.device) -> Explored:
+    """Encodes the test images and arranges what came out.
+
+    Args:
+        run: whose model looks at them.
+        arrays: the data; labels are only coloured, nothing is learned from them.
+        shown: numbers (m,) of the test images on the map.
+        device: of the model.
+    """
+    model = run.model().to(device)
+    z_e, index = _codes(model, arrays.test_images, device)
+    clusters = max(2, arrays.info.classes or 10)
+    with threadpool_limits(1, user_api="blas"):
+        found = KMeans(min(clusters, len(z_e)), n_init=STARTS, random_state=0).fit(z_e).labels_
+        embedding = _embedded(z_e[shown])
+    pictures = np.concatenate([_decoded(model, batch) for batch in _batches(arrays.test_images[shown], device)])
+    codebook = model.bottleneck.codewords
+    codewords = [] if index is None or codebook is None else _codewords(model, codebook, z_e, index)
+    return Explored(
+        title=f"{run.config.choices.bottleneck}, seed {run.config.seed}, {run.metrics['steps']:,} steps",
+        clusters=found,
+        embedding=embedding,
+        reconstructions=pictures,
+        index=index,
+        codewords=codewords,
+        K=0 if codebook is None else len(codebook),
+    )
+
+
+def _batches(images: np.ndarray, device: torch.device) -> Iterator[torch.Tensor]:
+    for start in range(0, len(images), BATCH):
+        yield torch.tensor(images[start : start + BATCH], device=device)
+
+
+def _codes(model: Autoencoder, images: np.ndarray, device: torch.device) -> tuple[np.ndarray, np.ndarray | None]:
+    """z_e (n, M * d) and the chosen codewords (n, M), None without a codebook."""
+    taps = [model.latent(batch).taps for batch in _batches(images, device)]
+    z_e = np.concatenate([own["z_e"].flatten(1).float().cpu().numpy() for own in taps])
+    if model.bottleneck.codewords is None or "index" not in taps[0]:
+        return z_e, None
+    return z_e, np.concatenate([own["index"].flatten(1).cpu().numpy() for own in taps])
+
+
+def _decoded(model: Autoencoder, images: torch.Tensor) -> np.ndarray:
+    return _pictures(model, model(images)[0])
+
+
+def _pictures(model: Autoencoder, pixels: torch.Tensor) -> np.ndarray:
+    """The decoder's output as uint8 images."""
+    return ((pixels.float() - model.pixel_offset).clamp(0, 1) * 255).round().byte().cpu().numpy()
+
+
+def _embedded(codes: np.ndarray) -> np.ndarray:
+    if len(codes) < 4:
+        return np.pad(codes[:, :2], ((0, 0), (0, max(0, 2 - codes.shape[1]))))
+    perplexity = min(30.0, (len(codes) - 1) / 3)
+    varying = int((codes.std(axis=0) > 0).sum())
+    return TSNE(perplexity=perplexity, init="pca" if varying > 1 else "random", random_state=0).fit_transform(codes)
+
+
+def _codewords(model: Autoencoder, codebook: torch.Tensor, z_e: np.ndarray, index: np.ndarray) -> list[Codeword]:
+    uses = np.bincount(index.ravel(), minlength=len(codebook))
+    vectors = codebook.float().cpu().numpy()
+    codes = z_e.reshape(*index.shape, -1)  # (n, M, d)
+    found = []
+    for number in np.argsort(-uses, kind="stable")[:CODEWORDS]:
+        z = codebook[number].expand(1, index.shape[1], -1)
+        image, position = np.nonzero(index == number)
+        distance = np.square(codes[image, position] - vectors[number]).sum(-1)
+        nearest = list(dict.fromkeys(image[np.argsort(distance, kind="stable")].tolist()))[:NEAREST]
+        found.append(Codeword(int(number), int(uses[number]), _pictures(model, model.decode(z))[0], nearest))
+    return found
