@@ -13,6 +13,7 @@ from softvq.bounded_files import (
     UnreadableFileError,
     printable,
     printable_values,
+    read_bytes,
     read_json,
     read_text,
     read_yaml,
@@ -99,10 +100,12 @@ def test_only_regular_files_are_opened_for_reading(tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "zero").symlink_to("/dev/zero")
     (tmp_path / "loop").symlink_to("loop")
-    for name in ("pipe", "folder", "zero", "loop"):
-        for read in (read_text, read_json, read_yaml):
-            with pytest.raises(UnreadableFileError):
+    reasons = {"pipe": "it is no regular file", "folder": "it is a folder", "zero": "it is no regular file"}
+    for name, reason in {**reasons, "loop": "Too many levels of symbolic links"}.items():
+        for read in (read_bytes, read_text, read_json, read_yaml):
+            with pytest.raises(UnreadableFileError) as caught:
                 read(tmp_path / name)
+            assert caught.value.reason == reason
 
 
 def test_a_missing_file_is_no_damaged_one(tmp_path):

@@ -43,8 +43,8 @@ class UnreadableFileError(ValueError):
         self.path, self.reason = path, reason
 
 
-def read_text(path: Path, largest: int = LARGEST_FILE) -> str:
-    """The text of a regular file; a symbolic link to one will do.
+def read_bytes(path: Path, largest: int = LARGEST_FILE) -> bytes:
+    """The content of a regular file; a symbolic link to one will do.
 
     Args:
         path: of the file.
@@ -52,24 +52,35 @@ def read_text(path: Path, largest: int = LARGEST_FILE) -> str:
 
     Raises:
         FileNotFoundError: if there is none.
-        UnreadableFileError: if it is no regular file, larger, not readable or not UTF-8.
+        UnreadableFileError: if it is no regular file, larger, or not readable.
     """
     try:
         # Without O_NONBLOCK, opening a pipe waits for somebody to write into it.
         number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+        mode = os.fstat(number).st_mode
+        if not stat.S_ISREG(mode):
+            os.close(number)
+            raise UnreadableFileError(path, "it is a folder" if stat.S_ISDIR(mode) else "it is no regular file")
         with os.fdopen(number, "rb") as file:
-            mode = os.fstat(number).st_mode
-            if not stat.S_ISREG(mode):
-                raise UnreadableFileError(path, "it is a folder" if stat.S_ISDIR(mode) else "it is no regular file")
             content = file.read(largest + 1)
-    except FileNotFoundError:
+    except (FileNotFoundError, UnreadableFileError):
         raise
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from None
     if len(content) > largest:
         raise UnreadableFileError(path, f"it has more than {largest:,} bytes")
+    return content
+
+
+def read_text(path: Path, largest: int = LARGEST_FILE) -> str:
+    """The text of a regular file, as `read_bytes`.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        UnreadableFileError: if it is anything else, or not UTF-8.
+    """
     try:
-        return content.decode()
+        return read_bytes(path, largest).decode()
     except UnicodeDecodeError as error:
         raise UnreadableFileError(path, f"it is no UTF-8 text ({error.reason} at byte {error.start})") from None
 

@@ -11,6 +11,7 @@ COMMANDS = {
     "train": ("softvq.command.train", "train and probe one cell, or with -m a sweep of them"),
     "evaluate": ("softvq.command.evaluate", "probe a finished run again: another protocol, tap or data"),
     "plan": ("softvq.command.plan", "show what `softvq train -m` would do, and start nothing"),
+    "runs": ("softvq.report.runs", "list runs, or compare two of them"),
     "report": ("softvq.report.__main__", "tables and report.html from the run folders below LOGS"),
     "explore": ("softvq.explore.__main__", "one page to look into codes: maps, clusters, codewords"),
     "export": ("softvq.library.export", "a run's model as safetensors and ONNX, with a model card"),

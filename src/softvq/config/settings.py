@@ -32,7 +32,6 @@ WORDS = {
     "trainer.matmul_precision": ("highest", "high", "medium"),
 }
 FLAGS = ("trained", "data.verify", "optimizer.fused", "probes.save_latents")
-FIGURE_FORMATS = ("pdf", "svg")  # beside PNG
 SHORT_PRECISIONS = ("32", "64", "16", "bf16")  # which Lightning also takes
 # What updates every number by itself, so that stacked weights are updated as they would be alone.
 ELEMENTWISE = {f"torch.optim.{name}" for name in ("Adam", "AdamW", "Adamax", "RAdam", "RMSprop", "Adagrad", "SGD")}
@@ -46,7 +45,7 @@ def check_settings(config: DictConfig) -> None:
     """
     faults: list[str] = []
 
-    def check(key: str, rule: Callable[[str, Any], object]) -> None:
+    def check(key: str, rule: Callable[[str, Any], None]) -> None:
         value = OmegaConf.select(config, key)
         if value is not None:
             try:
@@ -64,24 +63,8 @@ def check_settings(config: DictConfig) -> None:
         check(key, _flag)
     check("trainer.cuda_graph", partial(_flag, auto=True))
     check("trainer.devices", _devices)
-    check("figures", lambda _, value: figure_formats(value))
     if faults:
         raise ValueError("\n  ".join(faults))
-
-
-def figure_formats(figures: Any) -> list[str]:
-    """The formats beside PNG that `figures` asks for.
-
-    Raises:
-        ValueError: for anything but pdf, svg or a list of them.
-    """
-    asked = [] if figures is None else list(figures) if isinstance(figures, ListConfig | list) else [figures]
-    for name in asked:
-        if name not in (*FIGURE_FORMATS, "png"):
-            raise ValueError(
-                f"figures must be pdf, svg or a list of them like [pdf,svg], got {name!r}; PNGs are always written"
-            )
-    return [name for name in FIGURE_FORMATS if name in asked]
 
 
 def _one_of(key: str, value: Any, words: tuple[str, ...]) -> None:

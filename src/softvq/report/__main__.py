@@ -1,50 +1,68 @@
 """Writes the report: `softvq report [LOGS ...] [--out DIR]`."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
-from softvq.config.compose import CONF_DIR
-from softvq.report.read.collect import collect
-from softvq.report.read.defaults import Defaults
-from softvq.report.write.content import build
-from softvq.report.write.figure_4 import panels
-from softvq.report.write.latex import latex
-from softvq.report.write.markdown import markdown
-from softvq.report.write.page import page
-from softvq.run_folder import write_json, write_text
+from softvq.report.read.collection import collect
+from softvq.report.read.departures import DefaultSettings, own_configurations
+from softvq.report.write.files import PAGE, write_report
+from softvq.report.write.numbers import tally
+from softvq.report.write.results import results
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Reads run folders and writes tables.md, tables.tex, results.json and report.html."""
+    """Reads run folders and writes the report's files.
+
+    Returns:
+        The program's exit status.
+    """
     options = _parser().parse_args(arguments)
-    out = options.out or options.logs[0] / "report"
+    out = options.out or _beside(options.logs[0])
     try:
         collection = collect(options.logs)
-        content = build(collection, Defaults(options.conf), options.fidelity or (), options.band)
-    except FileNotFoundError as error:
+        defaults = DefaultSettings(options.config_dir or own_configurations())
+        content = results(collection, defaults, options.fidelity or (), options.band)
+    except (FileNotFoundError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    figure = panels(content["figure_4"], {run.folder: run for run in collection.runs}, out / ".cache")
-    write_json(out / "results.json", content)
-    write_text(out / "tables.md", markdown(content))
-    write_text(out / "tables.tex", latex(content))
-    write_text(out / "report.html", page(content, collection.runs, out, options.logs, figure))
-    counts = {key: len(content[key]) for key in ("runs", "failed", "incomplete", "damaged")}
-    print(
-        f"{counts['runs']} finished runs, {counts['failed']} failed, {counts['incomplete']} incomplete, "
-        f"{counts['damaged']} damaged; report: {out / 'report.html'}"
-    )
+    try:
+        write_report(content, collection.runs, defaults, out, options.logs, _date())
+    except OSError as error:
+        print(
+            f"error: cannot write {error.filename or out}: {error.strerror}; choose another folder with --out DIR",
+            file=sys.stderr,
+        )
+        return 1
+    print(f"{tally(content['counts'])}; report: {out / PAGE}")
     return 0
+
+
+def _beside(logs: Path) -> Path:
+    return (logs.parent if logs.suffix == ".csv" else logs) / "report"
+
+
+def _date() -> datetime:
+    """Now, or what SOURCE_DATE_EPOCH says, by which equal runs give equal bytes."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    return datetime.fromtimestamp(int(epoch), UTC) if epoch.isdecimal() else datetime.now(UTC)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="softvq report", description="Sets finished runs beside the paper's tables and claims."
+        prog="softvq report",
+        description="Shows what was run, experiment by experiment, and sets it beside the paper's tables and claims.",
     )
     parser.add_argument(
-        "logs", nargs="*", type=Path, default=[Path("logs")], metavar="LOGS", help="folders of runs (default: logs)"
+        "logs",
+        nargs="*",
+        type=Path,
+        default=[Path("logs")],
+        metavar="LOGS",
+        help="folders of runs, or tables runs.csv of earlier reports (default: logs)",
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="where the report goes (default: LOGS/report)")
     parser.add_argument(
@@ -61,7 +79,11 @@ def _parser() -> argparse.ArgumentParser:
         help="equal distortion: how far the band of errors reaches from its middle, as a part of it (default: 0.1)",
     )
     parser.add_argument(
-        "--conf", type=Path, default=CONF_DIR, metavar="DIR", help="the configurations that define the defaults"
+        "--config-dir",
+        action="append",
+        type=Path,
+        metavar="DIR",
+        help="one's own configurations, as those of `softvq train`, for the defaults of their runs (default: ./conf)",
     )
     return parser
 

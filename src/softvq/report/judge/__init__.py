@@ -1,1 +1,1 @@
-"""Groups runs, summarises them over seeds, and tests the paper's claims."""
+"""Judges what was read: entries over seeds, experiments, the paper's tables and claims, statistics."""

@@ -1,14 +1,15 @@
 """The paper's claims in words, tested over seeds."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from omegaconf import OmegaConf
+import yaml
 
-from softvq.report.judge.cells import Grid
+from softvq.published import LABELS, MINUS, SEEDLESS, data_name, row_name
+from softvq.report.judge.paper_tables import PaperTables
 from softvq.report.judge.statistics import (
     FEWEST_SEEDS,
     LEVEL,
@@ -20,8 +21,8 @@ from softvq.report.judge.statistics import (
     summarize,
     verdict,
 )
-from softvq.report.write.layout import METRIC_NAMES, MINUS, SEEDLESS, data_name, row_name
 
+UNTESTABLE = ("not run", "too few seeds", "no spread")  # equal values over seeds are ignored seeds, not certainty
 Values = Mapping[Any, float]  # by seed, or under None where one value stands for every seed
 
 
@@ -39,7 +40,7 @@ class Comparison:
     kind: str  # larger, above, spread, gain
     reference: float = 0.0
     relative: bool = False
-    state: str = "compared"  # or `not run`, `too few seeds`
+    state: str = "compared"  # or `not run`, `too few seeds`, `no spread`
     amount: Summary | None = None
     p: float | None = None
     p_against: float | None = None
@@ -49,7 +50,8 @@ class Comparison:
 class Claim:
     """A claim and what the runs say to it.
 
-    `outcome`: supported, contradicted, undecided; match, above or below for a gain; not run; too few seeds; by eye.
+    `outcome`: supported, contradicted, undecided; match, above or below for a gain; not run; too few seeds; no
+    spread; by eye.
     `p` and `p_against` are those of the whole claim before, `adjusted` and `adjusted_against` after Holm's correction.
     """
 
@@ -69,10 +71,10 @@ class Claim:
 @cache
 def paper_claims() -> tuple[dict[str, Any], ...]:
     """The content of claims.yaml."""
-    return tuple(OmegaConf.to_container(OmegaConf.load(str(files("softvq.report.judge") / "claims.yaml"))))  # type: ignore[arg-type]
+    return tuple(yaml.safe_load(files("softvq.report.judge").joinpath("claims.yaml").read_text(encoding="utf-8")))
 
 
-def judge_claims(grid: Grid) -> list[Claim]:
+def judge_claims(tables: PaperTables) -> list[Claim]:
     """Every claim of the paper under one setting.
 
     A claim holds where all of its inequalities hold, so its p-value is the largest of theirs (intersection-union test);
@@ -80,7 +82,7 @@ def judge_claims(grid: Grid) -> list[Claim]:
     correction then goes over all claims that can be tested; one that was not run counts as p = 1, so that leaving runs
     out makes no other claim easier to support.
     """
-    claims = [_untested(source, tuple(_comparisons(source, grid))) for source in paper_claims()]
+    claims = [_untested(source, tuple(_comparisons(source, tables))) for source in paper_claims()]
     family = [claim for claim in claims if claim.comparisons and not _is_gain(claim)]
     adjusted = holm([1.0 if claim.p is None else claim.p for claim in family])
     against = holm([1.0 if claim.p_against is None else claim.p_against for claim in family])
@@ -99,7 +101,7 @@ def _untested(source: Mapping[str, Any], comparisons: tuple[Comparison, ...]) ->
     claim = Claim(identity, title, quote, where, reading, comparisons, outcome="by eye")
     if not comparisons:
         return claim
-    for state in ("not run", "too few seeds"):
+    for state in UNTESTABLE:
         if any(comparison.state == state for comparison in comparisons):
             return replace(claim, outcome=state)
     if _is_gain(claim):
@@ -120,42 +122,44 @@ def _decide(claim: Claim, adjusted: float, against: float) -> Claim:
     return replace(claim, outcome=outcome, adjusted=adjusted, adjusted_against=against)
 
 
-def _comparisons(source: Mapping[str, Any], grid: Grid) -> Iterator[Comparison]:
+def _comparisons(source: Mapping[str, Any], tables: PaperTables) -> Iterator[Comparison]:
     for group in source["comparisons"]:
         for data in group["data"]:
             for metric in group["metrics"]:
-                yield from _compared(group, data, metric, grid)
+                yield from _compared(group, data, metric, tables)
 
 
-def _compared(group: Mapping[str, Any], data: str, metric: str, grid: Grid) -> Iterator[Comparison]:
-    where = f"{data_name(data)}, {METRIC_NAMES[metric].lower() if metric != 'clustering_nmi' else 'NMI'}"
+def _compared(group: Mapping[str, Any], data: str, metric: str, tables: PaperTables) -> Iterator[Comparison]:
+    where = f"{data_name(data)}, {LABELS[metric]}"
     own, other = group.get("with", {}), group.get("than_with", {})
     if "gain" in group:
-        yield _gain(group, data, metric, where, grid)
+        yield _gain(group, data, metric, where, tables)
     elif "spread" in group:
         for model in group["spread"]:
             yield _spread(
-                Comparison(f"{row_name(model)} ({where})", metric, "spread", group["below"]), data, model, grid
+                Comparison(f"{row_name(model)} ({where})", metric, "spread", group["below"]), data, model, tables
             )
     elif isinstance(group["than"], float):
         for model in group["larger"]:
             plain = Comparison(f"{row_name(model)} ({where})", metric, "above", group["than"])
-            yield _tested(plain, _values(grid, data, model, own, metric))
+            yield _tested(plain, _values(tables, data, model, own, metric))
     else:
         for rival in group["than"]:
             mine, theirs = f"{row_name(group['larger'])}{_with(own)}", f"{row_name(rival)}{_with(other)}"
             plain = Comparison(f"{mine} {MINUS} {theirs} ({where})", metric, "larger")
-            pairs = _pairs(_values(grid, data, group["larger"], own, metric), _values(grid, data, rival, other, metric))
+            pairs = _pairs(
+                _values(tables, data, group["larger"], own, metric), _values(tables, data, rival, other, metric)
+            )
             yield _tested(plain, None if pairs is None else [a - b for a, b in pairs])
 
 
-def _gain(group: Mapping[str, Any], data: str, metric: str, where: str, grid: Grid) -> Comparison:
+def _gain(group: Mapping[str, Any], data: str, metric: str, where: str, tables: PaperTables) -> Comparison:
     relative = bool(group.get("relative"))
     label = f"{row_name(group['gain'])} {MINUS} {row_name(group['over'])} ({where}{', relative' if relative else ''})"
     plain = Comparison(label, metric, "gain", group["by"], relative)
     pairs = _pairs(
-        _values(grid, data, group["gain"], {}, metric),
-        _values(grid, data, group["over"], {}, metric),
+        _values(tables, data, group["gain"], {}, metric),
+        _values(tables, data, group["over"], {}, metric),
     )
     if pairs is None or (relative and any(b == 0 for _, b in pairs)):
         return replace(plain, state="not run")
@@ -165,17 +169,15 @@ def _gain(group: Mapping[str, Any], data: str, metric: str, where: str, grid: Gr
     return replace(plain, amount=summarize(gains))
 
 
-def _spread(plain: Comparison, data: str, model: str, grid: Grid) -> Comparison:
-    values = _values(grid, data, model, {}, plain.metric)
+def _spread(plain: Comparison, data: str, model: str, tables: PaperTables) -> Comparison:
+    values = _values(tables, data, model, {}, plain.metric)
     if values is None:
         return replace(plain, state="not run")
     numbers = list(values.values())
     if len(numbers) < FEWEST_SEEDS:
         return replace(plain, state="too few seeds", amount=summarize(numbers))
-    limit = plain.reference
-    return replace(
-        plain, amount=summarize(numbers), p=spread_below(numbers, limit), p_against=spread_above(numbers, limit)
-    )
+    p, against = spread_below(numbers, plain.reference), spread_above(numbers, plain.reference)
+    return _with_p(plain, numbers, p, against)
 
 
 def _tested(plain: Comparison, values: Values | list[float] | None) -> Comparison:
@@ -185,18 +187,19 @@ def _tested(plain: Comparison, values: Values | list[float] | None) -> Compariso
     numbers = list(values.values()) if isinstance(values, Mapping) else values
     if len(numbers) < FEWEST_SEEDS:
         return replace(plain, state="too few seeds", amount=summarize(numbers) if numbers else None)
-    return replace(
-        plain,
-        amount=summarize(numbers),
-        p=greater(numbers, plain.reference),
-        p_against=greater([-number for number in numbers], -plain.reference),
-    )
+    against = greater([-number for number in numbers], -plain.reference)
+    return _with_p(plain, numbers, greater(numbers, plain.reference), against)
 
 
-def _values(grid: Grid, data: str, model: str, settings: Mapping[str, Any], metric: str) -> Values | None:
-    """Seed -> value of one cell, under the seed None where one value stands for all; None where it was not run."""
-    cell = grid.variant(data, model, {key: str(value) for key, value in settings.items()})
-    values = cell.values(metric) if cell is not None else {}
+def _with_p(plain: Comparison, numbers: Sequence[float], p: float | None, against: float | None) -> Comparison:
+    state = "no spread" if p is None else "compared"
+    return replace(plain, state=state, amount=summarize(numbers), p=p, p_against=against)
+
+
+def _values(tables: PaperTables, data: str, model: str, settings: Mapping[str, Any], metric: str) -> Values | None:
+    """Seed -> value of one entry, under the seed None where one value stands for all; None where it was not run."""
+    entry = tables.variant(data, model, {key: str(value) for key, value in settings.items()})
+    values = entry.values(metric) if entry is not None else {}
     if values and model in SEEDLESS:
         return {None: next(iter(values.values()))}
     return values or None

@@ -12,76 +12,103 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from softvq.report.read.collect import Run
-from softvq.report.write.layout import data_name
+from softvq.bounded_files import read_bytes
+from softvq.published import data_name, row_name, row_order
+from softvq.report.read.run import FINISHED, Run
 from softvq.report.write.pictures import embedded, from_image
 
+EXPERIMENT = "figure_4"
 POINTS = 2500
 SEED = 0
+LARGEST_CODES = 2**31  # bytes, unpacked; 60,000 codes of 256 numbers have 61 million
 
 
-def panels(chosen: Sequence[Mapping[str, Any]], runs: Mapping[str, Run], cache: Path) -> list[dict[str, Any]]:
+def panels(runs: Sequence[Run], departing: Mapping[str, str], cache: Path) -> list[dict[str, Any]]:
     """The pictures of Figure 4 with caption and folders: one a data set, or a run's own t-SNE where it kept no codes.
 
     Args:
-        chosen: the run of each panel: data, model, title, folder.
-        runs: the runs by folder.
+        runs: of which those of the experiment count, of each model the one with the lowest seed.
+        departing: folder -> how a run's settings differ from the defaults, in words.
         cache: where two-dimensional codes are kept; a t-SNE of thousands of codes takes many seconds.
     """
     found = []
-    for data, group in groupby(chosen, key=lambda panel: panel["data"]):
+    for data, group in groupby(_chosen(runs), key=lambda run: run.data):
         members = list(group)
-        embeddings = [_embedding(runs[panel["folder"]].path / "latents.npz", cache) for panel in members]
-        drawn = [(panel, codes) for panel, codes in zip(members, embeddings, strict=True) if codes is not None]
+        codes = [_embedding(run, cache) for run in members]
+        drawn = [(run, found) for run, found in zip(members, codes, strict=True) if found is not None]
         if drawn:
-            titles = [panel["title"] for panel, _ in drawn]
+            titles = [row_name(run.bottleneck) for run, _ in drawn]
             found.append(
                 {
                     "picture": from_image(_draw(titles, [codes for _, codes in drawn])),
                     "alt": f"t-SNE of the test codes of {data_name(data)}, one panel each: {', '.join(titles)}",
-                    "caption": f"{data_name(data)}: test codes z_e, coloured by class.",
-                    "folders": [panel["folder"] for panel, _ in drawn],
+                    "caption": f"{data_name(data)}: test codes, coloured by class. {_conditions(drawn, departing)}",
+                    "folders": [run.folder for run, _ in drawn],
                 }
             )
         found += [
-            _own_picture(panel, runs[panel["folder"]])
-            for panel, codes in zip(members, embeddings, strict=True)
-            if codes is None
+            {
+                "picture": embedded(run.path / "figures" / "tsne.png") if run.path else None,
+                "alt": f"t-SNE of the test codes: {row_name(run.bottleneck)} on {data_name(data)}",
+                "caption": f"{row_name(run.bottleneck)} on {data_name(data)}. {_conditions([(run, None)], departing)}",
+                "folders": [run.folder],
+            }
+            for run, own in zip(members, codes, strict=True)
+            if own is None
         ]
     return found
 
 
-def _own_picture(panel: Mapping[str, Any], run: Run) -> dict[str, Any]:
-    text = f"{panel['title']} on {data_name(panel['data'])}"
-    return {
-        "picture": embedded(run.path / "figures" / "tsne.png"),
-        "alt": f"t-SNE of the test codes: {text}",
-        "caption": f"{text}.",
-        "folders": [panel["folder"]],
-    }
+def _chosen(runs: Sequence[Run]) -> list[Run]:
+    first: dict[tuple[str, str], Run] = {}
+    for run in sorted(runs, key=lambda run: (run.seed, run.folder)):
+        if run.experiment == EXPERIMENT and run.status == FINISHED:
+            first.setdefault((run.data, run.bottleneck), run)
+    return sorted(first.values(), key=lambda run: (run.data, row_order(run.bottleneck)))
 
 
-def _embedding(latents: Path, cache: Path) -> tuple[np.ndarray, np.ndarray] | None:
+def conditions(run: Run, departing: str) -> str:
+    """Under what a picture's run was made: steps, seed, fidelity, protocol, and what differs from the defaults."""
+    said = f"{run.steps:,} steps, seed {run.seed}, fidelity={run.fidelity}, probes={run.protocol}, tap {run.tap}"
+    return f"{said}; {departing}" if departing else said
+
+
+def _conditions(drawn: Sequence[tuple[Run, Any]], departing: Mapping[str, str]) -> str:
+    """Once, where all panels have them in common."""
+    said = {row_name(run.bottleneck): conditions(run, departing.get(run.folder, "")) for run, _ in drawn}
+    if len(set(said.values())) == 1:
+        return f"{next(iter(said.values()))}."
+    return f"{'; '.join(f'{title}: {text}' for title, text in said.items())}."
+
+
+def _embedding(run: Run, cache: Path) -> tuple[np.ndarray, np.ndarray] | None:
     """Points and labels of the test codes; None where there are none to read."""
     try:
-        with np.load(latents) as file:
-            codes, labels = file["test"], file["test_labels"]
-        codes = codes.reshape(len(codes), -1).astype(np.float32)
-        if len(codes) != len(labels) or len(codes) < 4 or not np.isfinite(codes).all():
-            return None
+        codes, labels = _codes(run.path / "latents.npz") if run.path else (np.empty(0), np.empty(0))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
-    shown = np.sort(np.random.default_rng(SEED).permutation(len(codes))[:POINTS])  # as tsne_points
+    if len(codes) != len(labels) or len(codes) < 4 or not np.isfinite(codes).all():
+        return None
+    shown = np.sort(np.random.default_rng(SEED).permutation(len(codes))[:POINTS])  # the points that tsne takes
     kept = cache / f"tsne-{hashlib.sha256(codes[shown].tobytes()).hexdigest()[:16]}"
     if not kept.with_suffix(".npy").exists():
-        from softvq.probes.figures import tsne_points
+        from softvq.probes.figures import tsne
 
-        cache.mkdir(parents=True, exist_ok=True)
-        points, _ = tsne_points(codes, SEED, POINTS)
+        points = tsne(codes, labels, kept.with_suffix(".png"), SEED, POINTS, "t-SNE of z_e, test set")
         with kept.with_suffix(".part").open("wb") as file:
             np.save(file, points)
         kept.with_suffix(".part").replace(kept.with_suffix(".npy"))
     return np.load(kept.with_suffix(".npy")), labels[shown]
+
+
+def _codes(latents: Path) -> tuple[np.ndarray, np.ndarray]:
+    content = io.BytesIO(read_bytes(latents, LARGEST_CODES))
+    with zipfile.ZipFile(content) as archive:
+        if sum(part.file_size for part in archive.infolist()) > LARGEST_CODES:
+            raise ValueError("the codes are larger than any that a run keeps")
+    with np.load(content) as file:
+        codes, labels = file["test"], file["test_labels"]
+    return codes.reshape(len(codes), -1).astype(np.float32), labels
 
 
 def _draw(titles: Sequence[str], embeddings: Sequence[tuple[np.ndarray, np.ndarray]]) -> Image.Image:
@@ -89,7 +116,7 @@ def _draw(titles: Sequence[str], embeddings: Sequence[tuple[np.ndarray, np.ndarr
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from softvq.probes.drawing import class_style
+    from softvq.probes.figures import COLOURS, MARKERS
 
     columns = min(3, len(titles))
     rows = math.ceil(len(titles) / columns)
@@ -98,7 +125,7 @@ def _draw(titles: Sequence[str], embeddings: Sequence[tuple[np.ndarray, np.ndarr
     classes = np.unique(np.concatenate([labels for _, labels in embeddings]))
     for axis, title, (points, labels) in zip(axes, titles, embeddings, strict=False):
         for number, name in enumerate(classes):
-            colour, marker = class_style(number)
+            colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number // len(COLOURS) % len(MARKERS)]
             own = points[labels == name]
             axis.scatter(*own.T, s=4, color=colour, marker=marker, label=str(name), linewidths=0, alpha=0.8)
         axis.set(xticks=[], yticks=[])

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from softvq.report.write.layout import METRIC_NAMES, MINUS, shown
+from softvq.published import MINUS, label, shown
+from softvq.report.write.numbers import over_seeds
 
 ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -24,10 +25,17 @@ ESCAPES = {
     "±": r"$\pm$",
     "—": "---",
 }
-MARKS = {"match": "=", "above": r"\uparrow", "below": r"\downarrow", "too few seeds": "?"}
+MARKS = {
+    "match": "=",
+    "above": r"\uparrow",
+    "below": r"\downarrow",
+    "undecided": r"\sim",
+    "too few seeds": "?",
+    "no spread": "!",
+}
 KEY = (
-    r"Mean and standard deviation over seeds beside the paper's number; $=$ match, $\uparrow$ above, "
-    r"$\downarrow$ below the paper, ? too few seeds for a verdict."
+    r"In percent: mean and, from three seeds on, half its 95\,\% interval, beside the paper's number; $=$ match, "
+    r"$\uparrow$ above, $\downarrow$ below the paper, $\sim$ undecided, ? too few seeds, ! seeds without effect."
 )
 
 
@@ -37,46 +45,64 @@ def escape(text: Any) -> str:
 
 
 def latex(content: dict[str, Any]) -> str:
-    """tables.tex: one table environment for each of the paper's tables and each setting; needs the package booktabs."""
-    tables = [
-        _table(table, grid["setting"]["title"], f"{table['key'] or f'data-{i}'}-{grid['id']}".replace("_", "-"))
-        for grid in content["grids"]
-        for i, table in enumerate(grid["tables"])
-    ]
+    """tables.tex: a table environment for each table and experiment; needs the package booktabs."""
+    tables = [_paper_table(table, tables) for tables in content["paper_tables"] for table in tables["tables"]]
+    tables += [_experiment(experiment) for experiment in content["experiments"]]
     return "\n".join(["% needs \\usepackage{booktabs}; UTF-8", *tables])
 
 
-def _table(table: dict[str, Any], setting: str, name: str) -> str:
+def _paper_table(table: dict[str, Any], tables: dict[str, Any]) -> str:
     columns = [(data, metric) for data in table["data"] for metric in data["metrics"]]
     groups = [rf"\multicolumn{{{2 * len(d['metrics'])}}}{{c}}{{{escape(d['title'])}}}" for d in table["data"]]
-    metrics = [rf"\multicolumn{{2}}{{c}}{{{escape(METRIC_NAMES[metric])}}}" for _, metric in columns]
-    lines = [
-        r"\begin{table}",
-        r"\centering",
-        rf"\caption{{{escape(table['title'])}. {escape(table['caption'])} {escape(setting)}. {KEY}}}",
-        rf"\label{{tab:{name}}}",
-        rf"\begin{{tabular}}{{l{'rr' * len(columns)}}}",
-        r"\toprule",
-        rf" & {' & '.join(groups)} \\",
-        rf" & {' & '.join(metrics)} \\",
-        rf"Model & {' & '.join(['ours & paper'] * len(columns))} \\",
-        r"\midrule",
-    ]
+    metrics = [rf"\multicolumn{{2}}{{c}}{{{escape(label(metric))}}}" for _, metric in columns]
+    rows = []
     for row in table["rows"]:
         line = [escape(row["title"])]
-        for data, cell in zip(table["data"], row["cells"], strict=True):
+        for data, entry in zip(table["data"], row["entries"], strict=True):
             for metric in data["metrics"]:
-                line += [
-                    _ours(cell["metrics"][metric], metric),
-                    escape(shown(cell["metrics"][metric]["paper"], metric)),
-                ]
-        lines.append(rf"{' & '.join(line)} \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
+                found = entry["metrics"][metric]
+                line += [_ours(found, metric), escape(shown(found["paper"], metric))]
+        rows.append(line)
+    heads = [["", *groups], ["", *metrics], ["Model", *["ours", "paper"] * len(columns)]]
+    caption = rf"{escape(table['title'])}. {escape(table['caption'])} fidelity={escape(tables['fidelity'])}. {KEY}"
+    return _environment(caption, f"{table['key']}-{tables['fidelity']}", "l" + "rr" * len(columns), heads, rows)
 
 
 def _ours(found: dict[str, Any], metric: str) -> str:
     if found["mean"] is None:
         return "not run"
-    spread = rf" $\pm$ {shown(found['std'], metric)}" if found["std"] is not None else ""
     mark = f"$^{{{MARKS[found['verdict']]}}}$" if found["verdict"] in MARKS else ""
-    return f"{shown(found['mean'], metric)}{spread}{mark}"
+    return f"{escape(over_seeds(found, metric))}{mark}"
+
+
+def _experiment(experiment: dict[str, Any]) -> str:
+    """All rows of an experiment, whatever their steps and protocol; the caption says them."""
+    keys, metrics = experiment["keys"], experiment["metrics"]
+    head = ["Model", *(escape(key["heading"]) for key in keys), *(escape(label(m)) for m in metrics), "seeds"]
+    rows = []
+    for row in experiment["rows"]:
+        title = row["model_title"]
+        numbers = [escape(over_seeds(row["metrics"][m], m)) if m in row["metrics"] else "---" for m in metrics]
+        settings = [escape(row["settings"].get(key["key"], "—")) for key in keys]
+        rows.append([escape(title), *settings, *numbers, str(row["n"])])
+    caption = rf"{escape(experiment['title'])}: {escape(experiment['caption'])}."
+    return _environment(caption, experiment["id"], "l" * (1 + len(keys)) + "r" * (len(metrics) + 1), [head], rows)
+
+
+def _environment(caption: str, name: str, columns: str, heads: list[list[str]], rows: list[list[str]]) -> str:
+    lines = [
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{caption}}}",
+        rf"\label{{tab:{name.replace('_', '-')}}}",
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        *(rf"{' & '.join(head)} \\" for head in heads),
+        r"\midrule",
+        *(rf"{' & '.join(row)} \\" for row in rows),
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+        "",
+    ]
+    return "\n".join(lines)

@@ -4,10 +4,12 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from softvq.report.write.layout import METRIC_NAMES, SYMBOLS, data_name, row_name, shown
-from softvq.report.write.words import READING, outcome_detail
+from softvq.published import MSE, PROBE_METRICS, data_name, label, row_name, shown
+from softvq.report.write.explanations import DISTORTION, READING, SPREAD, TESTS
+from softvq.report.write.numbers import SYMBOLS, claim_in_numbers, interval, over_seeds
 
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
+NUMBERS = (*PROBE_METRICS, MSE)
 
 
 def escape(text: Any) -> str:
@@ -23,39 +25,84 @@ def code(text: Any) -> str:
 
 def markdown(content: dict[str, Any]) -> str:
     """tables.md."""
-    parts = ["# Results beside the paper's", escape(content["paper"]) + ".", *READING]
-    for grid in content["grids"]:
-        parts += _grid(grid)
+    parts = ["# Results", escape(content["paper"]) + ".", "## What was run"]
+    for experiment in content["experiments"]:
+        parts += _experiment(experiment)
+    parts += ["## Beside the paper"]
+    for tables in content["paper_tables"]:
+        parts += _paper_tables(tables)
     if content["equal_distortion"]:
-        parts.append("## Equal distortion")
+        parts += ["## Equal distortion", DISTORTION]
         for band in content["equal_distortion"]:
             parts += _band(band)
-    for key, title in (("failed", "Failed runs"), ("incomplete", "Incomplete runs"), ("damaged", "Damaged folders")):
+    parts += ["## How to read this", *READING]
+    if content["stopped_early"]:
+        parts += ["## Stopped early", _runs(content["stopped_early"])]
+    for key, title in (("failed", "Failed"), ("unfinished", "Unfinished"), ("damaged", "Damaged")):
         if content[key]:
-            rows = [[code(r["folder"]), escape(r["cell"]), escape(r["reason"])] for r in content[key]]
-            parts += [f"## {title}", _table(["Folder", "Cell", "Why"], rows)]
-    parts += ["## Runs", _runs(content["runs"])]
+            rows = [[code(r["folder"]), escape(r["name"]), escape(r["reason"])] for r in content[key]]
+            parts += [f"## {title}", _table(["Folder", "Run", "Why"], rows)]
+    parts += ["## All finished runs", _runs(content["runs"])]
     return "\n\n".join(parts) + "\n"
 
 
-def _grid(grid: dict[str, Any]) -> Iterable[str]:
-    yield f"## {'Paper and protocol: ' if grid['main'] else 'Other settings: '}{code(grid['setting']['title'])}"
-    for departure in grid["setting"]["departures"]:
-        yield f"{code(departure['key'])} is {code(departure['value'])}, by default {code(departure['default'])}."
-    for table in grid["tables"]:
-        yield f"### {escape(table['title'])}"
+def _experiment(experiment: dict[str, Any]) -> Iterable[str]:
+    yield f"### {escape(experiment['title'])}"
+    yield f"{escape(experiment['caption'])}. The best mean of a column is bold."
+    keys, metrics = experiment["keys"], experiment["metrics"]
+    head = ["Model", *(escape(key["heading"]) for key in keys)]
+    for metric in metrics:
+        head += [label(metric), *(["paper"] if experiment["is_the_papers"] and metric != MSE else [])]
+    rows = []
+    for row in experiment["rows"]:
+        line = [escape(row["model_title"]), *(escape(row["settings"].get(key["key"], "—")) for key in keys)]
+        for metric in metrics:
+            found = row["metrics"].get(metric)
+            number = over_seeds(found, metric) if found else "—"
+            line.append(f"**{number}**" if metric in row["best"] else number)
+            if experiment["is_the_papers"] and metric != MSE:
+                line.append(shown(found["paper"] if found else None, metric))
+        diagnostics = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in row["diagnostics"].items())
+        rows.append([*line, f"{row['n']}{_lost(row)}", escape(diagnostics)])
+    yield _table([*head, "Seeds", "Diagnostics"], rows, right=range(1, len(head) + 1))
+    notes = [
+        f"- {escape(row['title'])}: {escape('; '.join(row['notes']))}" for row in experiment["rows"] if row["notes"]
+    ]
+    if notes:
+        yield "\n".join(notes)
+    if experiment["evaluations"]:
+        yield f"#### Probed again: {escape(experiment['title'])}"
+        rows = [
+            [escape(found["title"]), escape(found["protocol"]), escape(found["tap"]), escape(data_name(found["data"]))]
+            + [over_seeds(found["metrics"][m], m) if m in found["metrics"] else "—" for m in PROBE_METRICS]
+            + [str(found["n"])]
+            for found in experiment["evaluations"]
+        ]
+        head = ["Model", "Protocol", "Tap", "Data", *map(label, PROBE_METRICS), "Seeds"]
+        yield _table(head, rows, right=range(4, 8))
+
+
+def _lost(entry: dict[str, Any]) -> str:
+    return f" ({entry['lost']} lost)" if entry["lost"] else ""
+
+
+def _paper_tables(tables: dict[str, Any]) -> Iterable[str]:
+    fidelity = f"fidelity={tables['fidelity']}"
+    for table in tables["tables"]:
+        yield f"### {escape(table['title'])}, {escape(fidelity)}"
         yield escape(table["caption"])
         yield _paper_table(table)
-    cells = [cell for table in grid["tables"] for row in table["rows"] for cell in row["cells"] if cell["n"]]
-    if cells:
-        yield "### Every number"
-        yield _numbers(cells)
-    if grid["variants"]:
-        yield "### Variants"
-        yield _numbers(grid["variants"], variants=True)
-    if grid["main"] or any(claim["outcome"] not in ("not run", "by eye") for claim in grid["claims"]):
-        yield "### Claims"
-        yield _claims(grid["claims"])
+    entries = [entry for table in tables["tables"] for row in table["rows"] for entry in row["entries"] if entry["n"]]
+    if entries:
+        yield f"### Every number, {escape(fidelity)}"
+        yield _every_number(entries)
+    yield f"### Claims, {escape(fidelity)}"
+    yield TESTS
+    yield _claims(tables["claims"])
+    if tables["spreads"]:
+        yield f"### Spread over seeds, {escape(fidelity)}"
+        yield SPREAD
+        yield _spreads(tables["spreads"])
 
 
 def _paper_table(table: dict[str, Any]) -> str:
@@ -63,56 +110,48 @@ def _paper_table(table: dict[str, Any]) -> str:
     head = ["Model"]
     for data in table["data"]:
         for metric in data["metrics"]:
-            name = f"{data['title']} {METRIC_NAMES[metric]}" if several else METRIC_NAMES[metric]
+            name = f"{data['title']} {label(metric)}" if several else label(metric)
             head += [escape(name), "paper", "verdict"]
     rows = []
     for row in table["rows"]:
         line = [escape(row["title"])]
-        for data, cell in zip(table["data"], row["cells"], strict=True):
+        for data, entry in zip(table["data"], row["entries"], strict=True):
             for metric in data["metrics"]:
-                line += _beside(cell["metrics"][metric], metric)
+                line += _beside(entry, metric)
         rows.append(line)
     return _table(head, rows, right=range(1, len(head)))
 
 
-def _beside(found: dict[str, Any], metric: str) -> list[str]:
+def _beside(entry: dict[str, Any], metric: str) -> list[str]:
+    found = entry["metrics"][metric]
     paper = shown(found["paper"], metric)
     if found["mean"] is None:
         return ["—", paper, "not run"]
-    spread = f" ± {shown(found['std'], metric)}" if found["std"] is not None else ""
     difference = "" if found["difference"] is None else f" {shown(found['difference'], metric, signed=True)}"
     verdict = f"{SYMBOLS[found['verdict']]} {found['verdict']}{difference}" if found["verdict"] else ""
-    return [f"{shown(found['mean'], metric)}{spread} (n = {found['n']})", paper, verdict]
+    return [f"{over_seeds(found, metric)} (n = {found['n']}{_lost(entry)})", paper, verdict]
 
 
-def _numbers(cells: Sequence[dict[str, Any]], variants: bool = False) -> str:
-    head = ["Data", "Model", *(["Settings"] if variants else []), "Column", "n", "Mean", "Std", "95 % interval"]
-    head += ["Paper", "Difference", "Verdict", "Runs"]
-    rows = []
-    for cell in cells:
-        settings = ", ".join(f"{d['key']} = {d['value']}" for d in cell["settings"]) or "default; " + "; ".join(
-            cell["notes"]
-        )
-        for metric, found in cell["metrics"].items():
-            interval = found["interval"]
-            rows.append(
-                [
-                    escape(data_name(cell["data"])),
-                    escape(row_name(cell["model"])),
-                    *([code(settings)] if variants else []),
-                    METRIC_NAMES[metric],
-                    str(found["n"]),
-                    shown(found["mean"], metric),
-                    shown(found["std"], metric),
-                    f"{shown(interval[0], metric)} to {shown(interval[1], metric)}" if interval else "—",
-                    shown(found["paper"], metric),
-                    shown(found["difference"], metric, signed=True),
-                    found["verdict"] or "—",
-                    ", ".join(code(run["folder"]) for run in cell["runs"]),
-                ]
-            )
-    start = 4 if variants else 3
-    return _table(head, rows, right=range(start, start + 6))
+def _every_number(entries: Sequence[dict[str, Any]]) -> str:
+    head = ["Data", "Model", "Number", "n", "Mean", "Std", "95 % interval", "Paper", "Difference", "Verdict", "Runs"]
+    rows = [
+        [
+            escape(data_name(entry["data"])),
+            escape(row_name(entry["model"])),
+            label(metric),
+            str(found["n"]),
+            shown(found["mean"], metric),
+            shown(found["std"], metric),
+            interval(found, metric),
+            shown(found["paper"], metric),
+            shown(found["difference"], metric, signed=True),
+            found["verdict"] or "—",
+            ", ".join(code(run["folder"]) for run in entry["runs"]),
+        ]
+        for entry in entries
+        for metric, found in entry["metrics"].items()
+    ]
+    return _table(head, rows, right=range(3, 9))
 
 
 def _claims(claims: Sequence[dict[str, Any]]) -> str:
@@ -122,44 +161,63 @@ def _claims(claims: Sequence[dict[str, Any]]) -> str:
             f"“{escape(claim['quote'])}” ({escape(claim['where'])})",
             escape(claim["reading"]),
             f"**{claim['outcome']}**",
-            escape(outcome_detail(claim)),
+            escape(claim_in_numbers(claim)),
         ]
         for claim in claims
     ]
     return _table(["Claim", "In the paper", "As tested", "Outcome", "Numbers"], rows)
 
 
+def _spreads(spreads: Sequence[dict[str, Any]]) -> str:
+    metric = "clustering_accuracy"
+    rows = [
+        [
+            escape(f"{row_name(found['model'])} on {data_name(found['data'])}"),
+            str(found["n"]),
+            shown(found["std"], metric),
+            f"{shown(found['low'], metric)} to {shown(found['high'], metric)}",
+            found["outcome"],
+            "—" if found["seeds"] is None else str(found["seeds"]),
+        ]
+        for found in spreads
+    ]
+    head = ["Row", "n", "Standard deviation (points)", "95 % interval", "The paper's 1 percent", "Seeds for 3 points"]
+    return _table(head, rows, right=(1, 2, 3, 5))
+
+
 def _band(band: dict[str, Any]) -> Iterable[str]:
-    mse = "test_normalized_mse"
     yield (
         f"### {escape(data_name(band['data']))}, {code(band['setting'])}: normalized test MSE "
-        f"from {shown(band['low'], mse)} to {shown(band['high'], mse)}"
+        f"from {shown(band['low'], MSE)} to {shown(band['high'], MSE)}"
     )
-    columns = ("clustering_accuracy", "clustering_nmi", "classification_accuracy")
     rows = []
     for model in band["models"]:
-        cell = model["cell"]
-        settings = code(", ".join(f"{d['key']} = {d['value']}" for d in cell["settings"]) or "default")
+        entry = model["entry"]
+        settings = code(", ".join(f"{d['key']} = {d['value']}" for d in entry["own"]) or "default")
         if model["inside"]:
-            values = [shown(cell["metrics"][c]["mean"], c) for c in columns]
-            rows.append([escape(model["title"]), settings, shown(model["mse"], mse), *values, str(cell["n"])])
+            values = [over_seeds(entry["metrics"][m], m) for m in PROBE_METRICS]
+            rows.append([escape(model["title"]), settings, shown(model["mse"], MSE), *values, str(entry["n"])])
         else:
-            rows.append(
-                [escape(model["title"]), settings, f"none in the band; nearest {shown(model['mse'], mse)}", *["—"] * 4]
-            )
+            nearest = f"none in the band; nearest {shown(model['mse'], MSE)}"
+            rows.append([escape(model["title"]), settings, nearest, *["—"] * 4])
     rows += [[escape(row_name(model)), "", "not run", *["—"] * 4] for model in band["missing"]]
-    yield _table(["Model", "Settings", "MSE", *(METRIC_NAMES[c] for c in columns), "n"], rows, right=range(2, 7))
+    yield _table(["Model", "Settings", "MSE", *map(label, PROBE_METRICS), "n"], rows, right=range(2, 7))
 
 
 def _runs(runs: Sequence[dict[str, Any]]) -> str:
-    head = ["Folder", "Seed", "Steps", "Clustering", "NMI", "Classification", "Configuration", "Commit", "Data sha256"]
+    head = ["Folder", "Seed", "Steps", *map(label, NUMBERS), "Configuration", "Commit", "Data sha256", "Device"]
     rows = [
         [code(run["folder"]), str(run["seed"]), str(run["steps"])]
-        + [shown(run["values"][m], m) for m in ("clustering_accuracy", "clustering_nmi", "classification_accuracy")]
-        + [code(run["config_hash"]), code(run["commit"] or "unknown"), code(run["data_sha256"])]
+        + [shown(run["values"].get(metric), metric) for metric in NUMBERS]
+        + [
+            code(run["config_hash"]),
+            code(run["commit"] or "unknown"),
+            code(run["data_sha256"]),
+            code(run["device"] or ""),
+        ]
         for run in runs
     ]
-    return _table(head, rows, right=range(1, 6)) if rows else "None."
+    return _table(head, rows, right=range(1, 7)) if rows else "None."
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Iterable[int] = ()) -> str:

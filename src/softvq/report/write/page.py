@@ -4,7 +4,8 @@ import base64
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -12,60 +13,84 @@ from urllib.parse import quote
 
 from jinja2 import Environment, StrictUndefined
 
-from softvq.report.read.collect import Run
-from softvq.report.write.layout import METRIC_NAMES, SYMBOLS, data_name, data_order, row_name, shown
-from softvq.report.write.pictures import KINDS, Picture, embedded, ordered
-from softvq.report.write.words import MEASURED, PROTOCOL, TESTS, VERDICTS, amount, outcome_detail, probability
+from softvq.bounded_files import printable
+from softvq.published import LABELS, MSE, PROBE_METRICS, data_name, label, row_name, shown
+from softvq.report.read.run import Run
+from softvq.report.write.explanations import DISTORTION, READING, SPREAD, TESTS
+from softvq.report.write.figure_4 import conditions
+from softvq.report.write.numbers import SYMBOLS, claim_in_numbers, effect, interval, over_seeds, probability, tally
+from softvq.report.write.pictures import KINDS, embedded, ordered
+from softvq.report.write.plots import Plot, results_plot, sweep_plot
+from softvq.report.write.training_curves import training_curves
 
 OUTCOME_SYMBOLS = {
     **SYMBOLS,
     "supported": "✓",
     "contradicted": "✗",
-    "undecided": "~",
     "by eye": "◉",
+    "within one point": "=",
+    "beyond one point": "▲",
 }
-MOST_PICTURES = 120
+MOST_PICTURES = 80
 
 
 def page(
-    content: dict[str, Any], runs: Sequence[Run], out: Path, linked: Sequence[Path], panels: Sequence[dict[str, Any]]
+    content: dict[str, Any],
+    runs: Sequence[Run],
+    departing: Mapping[str, str],
+    out: Path,
+    linked: Sequence[Path],
+    figure_4: Sequence[dict[str, Any]],
+    date: datetime,
 ) -> str:
     """The whole page.
 
     Args:
         content: what the report says.
-        runs: the finished runs, for their pictures and folders.
+        runs: those with a result, for their pictures, curves and folders.
+        departing: folder -> how a run's settings differ from the defaults, in words.
         out: the folder of the page, from which links to run folders start.
         linked: links are made to folders below these alone, so that a page elsewhere does not show where it was made.
-        panels: the pictures of Figure 4: title, picture and caption each.
+        figure_4: its pictures with caption and folders.
+        date: of the page.
     """
     template_files = files("softvq.report.write") / "template"
     style, script = (template_files.joinpath(name).read_text("utf-8") for name in ("style.css", "sort.js"))
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(
         shown=shown,
-        amount=amount,
-        detail=outcome_detail,
+        over_seeds=over_seeds,
+        interval=interval,
+        effect=effect,
+        detail=claim_in_numbers,
         probability=probability,
-        metric=lambda name: METRIC_NAMES[name],
+        label=label,
+        short=lambda metric: LABELS[metric],
         data_name=data_name,
         row_name=row_name,
         symbol=lambda outcome: OUTCOME_SYMBOLS.get(outcome, ""),
+        tally=tally,
         slug=lambda text: text.replace(" ", "-"),
         paragraph=lambda text: text.split(". ", 1),
     )
     by_folder = {run.folder: run for run in runs}
-    grids, left_out = _with_pictures(content["grids"], by_folder)
+    galleries, left_out = _galleries(content["experiments"], by_folder, departing)
     return environment.from_string(template_files.joinpath("report.html.j2").read_text("utf-8")).render(
         content=content,
-        grids=grids,
+        experiments=[
+            (experiment, _plots(experiment, by_folder), pictures)
+            for experiment, pictures in zip(content["experiments"], galleries, strict=True)
+        ],
         left_out=left_out,
-        panels=panels,
+        figure_4=figure_4,
         links=_links(runs, out, linked),
-        times={run.folder: run.time for run in runs},
-        counts=_counts(content["grids"][0]),
-        reading=(MEASURED, PROTOCOL, VERDICTS),
-        tests=TESTS,
+        tallies=[_tally(tables) for tables in content["paper_tables"]],
+        departing=departing,
+        measures=(*PROBE_METRICS, MSE),
+        probes=PROBE_METRICS,
+        reading=READING,
+        explained={"tests": TESTS, "spread": SPREAD, "distortion": DISTORTION},
+        date=f"{date.day} {date:%B %Y, %H:%M} UTC",
         style=style,
         script=script,
         style_hash=_sha256(style),
@@ -73,67 +98,92 @@ def page(
     )
 
 
+def _plots(experiment: Mapping[str, Any], runs: Mapping[str, Run]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """The plots of an experiment in groups: its rows, its numbers over each varied setting, its training."""
+    metrics = experiment["metrics"]
+    groups = []
+    if len(experiment["rows"]) > 1:
+        text = "Seeds as dots, mean and 95 % interval, the paper's number as a diamond where it can be compared."
+        plots = [(f"{label(m)} of each row", results_plot(experiment["rows"], [m])) for m in metrics]
+        groups.append((text, _drawn(experiment, plots)))
+    for curve in experiment["curves"]:
+        papers = _papers_rows(curve) if experiment["is_the_papers"] else []
+        text = f"Over {curve['key']}: means over seeds, each seed, 95 % intervals."
+        plots = [(f"{label(m)} over {curve['heading']}", sweep_plot(curve, m, papers)) for m in metrics]
+        groups.append((text, _drawn(experiment, plots)))
+    if training := training_curves(experiment["rows"], runs):
+        groups.append(("Training of each row's lowest seed.", _drawn(experiment, [training])))
+    return groups
+
+
+def _drawn(experiment: Mapping[str, Any], plots: Iterable[tuple[str, Plot]]) -> list[dict[str, Any]]:
+    return [{"alt": f"{experiment['title']}: {what}", "picture": plot.picture} for what, plot in plots]
+
+
+def _papers_rows(curve: Mapping[str, Any]) -> list[str]:
+    """The paper's rows to draw into a curve: those of its models; over the KL's weight the paper has two."""
+    models = {line["model"] for line in curve["lines"]}
+    return sorted(models | {"vae", "beta_vae"} if curve["key"].endswith("kl_weight") else models)
+
+
 def _links(runs: Sequence[Run], out: Path, linked: Sequence[Path]) -> dict[str, str]:
     found = {}
     start = out.resolve()
     for run in runs:
+        if run.path is None:
+            continue
         path = run.path.resolve()
         if any(path.is_relative_to(root.resolve()) and start.is_relative_to(root.resolve().parent) for root in linked):
             found[run.folder] = "./" + quote(os.fsencode(os.path.relpath(path, start)))
     return found
 
 
-def _with_pictures(
-    grids: Sequence[dict[str, Any]], runs: Mapping[str, Run]
-) -> tuple[list[tuple[dict[str, Any], list[dict[str, Any]]]], int]:
-    """Each grid with the pictures of every cell's lowest seed, and how many pictures did not fit."""
-    total, found = 0, []
-    for grid in grids:
+def _galleries(
+    experiments: Sequence[Mapping[str, Any]], runs: Mapping[str, Run], departing: Mapping[str, str]
+) -> tuple[list[list[dict[str, Any]]], int]:
+    """The pictures of each row's lowest seed, an experiment each, and how many did not fit."""
+    total, galleries = 0, []
+    for experiment in experiments:
         pictures = []
-        for cell in (cell for table in grid["tables"] for row in table["rows"] for cell in row["cells"] if cell["n"]):
-            run = runs[cell["runs"][0]["folder"]]
-            for path in ordered(run.figures):
+        for row in experiment["rows"]:
+            run = runs[row["runs"][0]["folder"]] if row["runs"] else None
+            for path in ordered(run.figures) if run else ():
                 total += 1
-                if total <= MOST_PICTURES:
-                    pictures.append(_picture(run, path, embedded(path)))
-        found.append((grid, sorted(pictures, key=lambda picture: picture["kind"])))  # models side by side
-    return found, max(0, total - MOST_PICTURES)
+                if run and total <= MOST_PICTURES:
+                    pictures.append(_picture(row["title"], run, path, departing.get(run.folder, "")))
+        galleries.append(sorted(pictures, key=lambda picture: picture["order"]))  # models side by side
+    return galleries, max(0, total - MOST_PICTURES)
 
 
-def _picture(run: Run, path: Path, picture: Picture | None) -> dict[str, Any]:
-    what = KINDS.get(path.stem, path.stem.replace("_", " "))
-    title = f"{row_name(run.bottleneck)} on {data_name(run.data)}, seed {run.seed}"
+def _picture(title: str, run: Run, path: Path, departing: str) -> dict[str, Any]:
+    kinds = list(KINDS)
     return {
-        "order": data_order(run.data),
-        "kind": list(KINDS).index(path.stem) if path.stem in KINDS else len(KINDS),
-        "data": run.data,
-        "picture": picture,
+        "order": kinds.index(path.stem) if path.stem in KINDS else len(kinds),
+        "picture": embedded(path),
         "title": title,
-        "what": what,
+        "what": KINDS.get(path.stem, printable(path.stem.replace("_", " "))),
+        "conditions": conditions(run, departing),
         "folder": run.folder,
-        "file": path.name,
+        "file": printable(path.name),
     }
 
 
-def _counts(grid: dict[str, Any]) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
-    """How often each verdict and each outcome occurs in the paper's own setting."""
+def _tally(tables: Mapping[str, Any]) -> dict[str, list[tuple[str, int]]]:
+    """How often each verdict and each outcome of a claim occurs."""
     verdicts = Counter(
-        cell["metrics"][metric]["verdict"]
-        for table in grid["tables"]
+        entry["metrics"][metric]["verdict"]
+        for table in tables["tables"]
         for row in table["rows"]
-        for data, cell in zip(table["data"], row["cells"], strict=True)
+        for data, entry in zip(table["data"], row["entries"], strict=True)
         for metric in data["metrics"]
-        if cell["metrics"][metric]["paper"] is not None
+        if entry["metrics"][metric]["paper"] is not None
     )
-    outcomes = Counter(claim["outcome"] for claim in grid["claims"])
-    return (
-        [(name, verdicts[name]) for name in SYMBOLS if verdicts[name]],
-        [
-            (name, outcomes[name])
-            for name in ("supported", "contradicted", "undecided", *SYMBOLS, "by eye")
-            if outcomes[name]
-        ],
-    )
+    outcomes = Counter(claim["outcome"] for claim in tables["claims"])
+    order = list(OUTCOME_SYMBOLS)
+    return {
+        "verdicts": sorted(verdicts.items(), key=lambda item: order.index(item[0])),
+        "claims": sorted(outcomes.items(), key=lambda item: order.index(item[0])),
+    }
 
 
 def _sha256(text: str) -> str:

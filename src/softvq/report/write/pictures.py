@@ -9,12 +9,19 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
+from softvq.bounded_files import read_bytes
+
 MAX_WIDTH = 1000
 LARGE = 120_000  # bytes of a PNG from which on 256 colours do
 KINDS = {
     "reconstructions": "test images above their reconstructions",
-    "tsne": "t-SNE of z_e, test set",
+    "tsne": "t-SNE of the codes, test set",
     "codebook_use": "codewords used on the test set",
+    "health": "health of the code during training",
+    "curve": "loss terms during training",
+    "interpolation": "decoded paths between test images",
+    "samples": "decoded samples from the prior",
+    "codewords": "decoded codewords",
 }
 
 
@@ -32,7 +39,7 @@ def embedded(path: Path) -> Picture | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=["PNG"]) as image:
+            with Image.open(io.BytesIO(read_bytes(path)), formats=["PNG"]) as image:
                 return from_image(image.convert("RGB"))
     except (OSError, ValueError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError, Warning):
         return None

@@ -1,63 +1,51 @@
 """What a run's settings are beside those that `conf/` gives the same choices today."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from softvq.config.compose import CONF_DIR, compose
 from softvq.config.identity import result_settings
-from softvq.report.read.collect import Run
+from softvq.report.read.fields import flat
+from softvq.report.read.run import Departures, Run
 
 NAME = re.compile(r"[\w.-]+")
 CHOSEN_GROUPS = ("network", "reconstruction", "optimizer", "trainer")  # beyond data, bottleneck, fidelity and probes
 LEFT_TO_THE_DATA = ("data.pixel_offset", "data.output_activation")  # one's own data have no default of these
-OWN = ("bottleneck.", "penalty_weight")  # settings of one bottleneck
 
 
-@dataclass(frozen=True)
-class Departures:
-    """How settings differ from the default of their bottleneck, data, fidelity and protocol.
+class DefaultSettings:
+    """Composes default configurations from the package's folder `conf`, and from one's own.
 
-    `shared` could hold for every model (steps, network, probes), `own` belongs to one bottleneck; both map a key to the
-    run's value and the default's, as text. `unrecorded` are today's settings that the run does not know: it is older.
-    """
-
-    shared: tuple[tuple[str, str, str], ...] = ()
-    own: tuple[tuple[str, str, str], ...] = ()
-    unrecorded: tuple[str, ...] = ()
-
-
-class Defaults:
-    """Composes default configurations from the folder `conf`.
+    Args:
+        own: further folders, as `./conf` and `--config-dir` of training.
 
     Raises:
-        FileNotFoundError: if the folder holds no train.yaml.
+        FileNotFoundError: if one of them does not exist.
     """
 
-    def __init__(self, conf: Path) -> None:
-        if not (conf / "train.yaml").is_file():
-            raise FileNotFoundError(f"there is no train.yaml in {conf}; name the configuration's folder with --conf")
-        self.conf = conf.resolve()
+    def __init__(self, own: Sequence[Path] = ()) -> None:
+        for folder in own:
+            if not folder.is_dir():
+                raise FileNotFoundError(f"there is no folder of configurations at {folder}")
+        self.own = tuple(folder.resolve() for folder in own if folder.resolve() != CONF_DIR.resolve())
 
     def departures(self, run: Run) -> Departures:
-        """What sets a run apart from the default of its choices."""
+        """What sets a run apart from the default of its choices; not known where `conf` cannot compose these."""
+        if run.departures is not None:
+            return run.departures
         try:
             choices, default = self._default(run)
             found, unrecorded = _compare(default, run)
         except (HydraException, OmegaConfBaseException, KeyError, ValueError):
-            return Departures(own=(("settings", run.settings_hash, "unknown: conf/ cannot compose these choices"),))
-        return Departures(
-            shared=(*choices, *(leaf for leaf in found if not leaf[0].startswith(OWN))),
-            own=tuple(leaf for leaf in found if leaf[0].startswith(OWN)),
-            unrecorded=tuple(unrecorded),
-        )
+            return Departures(known=False)
+        return Departures.of([*choices, *found], unrecorded)
 
     def _default(self, run: Run) -> tuple[list[tuple[str, str, str]], DictConfig]:
         groups = [f"{group}={_name(run.choices[group])}" for group in ("bottleneck", "data", "fidelity", "probes")]
@@ -72,13 +60,17 @@ class Defaults:
         return [(group, mine, default) for group, mine, default in other if default != "auto"], config
 
     def _compose(self, *overrides: str) -> DictConfig:
-        return _composed(self.conf, overrides)
+        return _composed(self.own, overrides)
+
+
+def own_configurations() -> list[Path]:
+    """The folder `conf` of the current folder, which training reads too."""
+    return [Path("conf")] if Path("conf").is_dir() else []
 
 
 @cache
-def _composed(conf: Path, overrides: tuple[str, ...]) -> DictConfig:
-    with initialize_config_dir(str(conf), version_base="1.3"):
-        return compose("train", overrides=list(overrides), return_hydra_config=True)
+def _composed(own: tuple[Path, ...], overrides: tuple[str, ...]) -> DictConfig:
+    return compose("train", overrides, own, return_hydra_config=True)
 
 
 def _name(choice: Any) -> str:
@@ -90,12 +82,12 @@ def _name(choice: Any) -> str:
 
 def _compare(default: DictConfig, run: Run) -> tuple[list[tuple[str, str, str]], list[str]]:
     """The run's leaves that differ, those that follow from others left out; and the default's that it does not have."""
-    mine = _leaves(run.settings)
+    mine = leaves(run.settings)
     default = default.copy()
     for key in LEFT_TO_THE_DATA:
         if OmegaConf.select(default, key) is None:
-            OmegaConf.update(default, key, mine[key])
-    theirs = _leaves(_settings(default))
+            OmegaConf.update(default, key, mine.get(key))
+    theirs = leaves(_settings(default))
 
     def differing() -> list[tuple[str, str, str]]:
         keys = (key for key in mine if mine[key] != theirs.get(key))
@@ -106,9 +98,9 @@ def _compare(default: DictConfig, run: Run) -> tuple[list[tuple[str, str, str]],
         config = default.copy()
         for key, _, _ in causes:
             OmegaConf.update(config, key, mine[key], force_add=True)
-        theirs = _leaves(_settings(config))
-    unrecorded = sorted(key for key in theirs if key not in mine and not any(m.startswith(f"{key}.") for m in mine))
-    return sorted([*causes, *differing()]), unrecorded
+        theirs = leaves(_settings(config))
+    unrecorded = [key for key in theirs if key not in mine and not any(m.startswith(f"{key}.") for m in mine)]
+    return [*causes, *differing()], unrecorded
 
 
 def _settings(config: DictConfig) -> dict[str, Any]:
@@ -126,15 +118,9 @@ def _settings(config: DictConfig) -> dict[str, Any]:
     return settings
 
 
-def _leaves(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Dotted keys; an empty mapping has none. The data's name and checksum are no settings."""
-    found: dict[str, Any] = {}
-    for key, value in settings.items():
-        if isinstance(value, Mapping):
-            found |= _leaves(value, f"{prefix}{key}.")
-        elif f"{prefix}{key}" not in ("data.name", "data.sha256"):
-            found[f"{prefix}{key}"] = value
-    return found
+def leaves(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by their dotted keys; the data's name and checksum are none."""
+    return {key: value for key, value in flat(settings).items() if key not in ("data.name", "data.sha256")}
 
 
 def _interpolated(config: DictConfig, key: str) -> bool:

@@ -1,0 +1,170 @@
+"""An experiment as it was run: its entries, the settings that it varied, and those that all of it has in common."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from softvq.published import FLOORS, MSE, PROBE_METRICS, data_name, data_order, row_name
+from softvq.report.judge.entries import Entry, make_entries
+from softvq.report.judge.paper_tables import is_the_papers_setting
+from softvq.report.read.departures import DefaultSettings, leaves
+from softvq.report.read.run import FAILED, FINISHED, Run, setting
+
+ORDER = ("table_1", "table_2", "figure_4")
+STEPS = "trainer.max_steps"
+CLASS_PATH = re.compile(r"[a-z_][\w]*(\.[a-z_]\w*)*\.[A-Z]\w*")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """The runs of one `experiment_name`.
+
+    Attributes:
+        name: of the experiment; empty where runs say none.
+        entries: its rows, in the paper's order of data and models.
+        keys: the settings in which its rows differ, beyond data and model.
+        common: settings that depart from the defaults in all of them alike: key, value, default.
+    """
+
+    name: str
+    entries: tuple[Entry, ...]
+    keys: tuple[str, ...]
+    common: tuple[tuple[str, str, str], ...]
+
+    @property
+    def data(self) -> list[str]:
+        """The data sets, the paper's first."""
+        return sorted({entry.data for entry in self.entries}, key=data_order)
+
+    @property
+    def metrics(self) -> list[str]:
+        """The numbers that some row has, the probes first."""
+        found = {metric for entry in self.entries for metric in entry.metrics}
+        return [metric for metric in (*PROBE_METRICS, MSE) if metric in found]
+
+    @property
+    def is_the_papers(self) -> bool:
+        """Whether it holds an entry whose steps, network and protocol are the paper's."""
+        return any(is_the_papers_setting(entry) for entry in self.entries)
+
+    def best(self, data: str, metric: str) -> list[Entry]:
+        """The rows of a data set with the best mean; none where there is but one row."""
+        means = [(s.mean, entry) for entry in self.entries if entry.data == data and (s := entry.summary(metric))]
+        if len(means) < 2:
+            return []
+        best = (min if metric == MSE else max)(mean for mean, _ in means)
+        return [entry for mean, entry in means if mean == best]
+
+    def curves(self) -> Iterator[tuple[str, dict[str, list[Entry]]]]:
+        """Each varied setting whose values are numbers, and the entries of each line over it, by the line's name."""
+        for key in self.keys:
+            lines: dict[str, list[Entry]] = defaultdict(list)
+            for entry in self.entries:
+                if entry.runs and _is_number(value_of(entry, key)):
+                    lines[self.title(entry, without=key)].append(entry)
+            several = {
+                title: sorted(members, key=lambda entry: value_of(entry, key))
+                for title, members in lines.items()
+                if len({value_of(entry, key) for entry in members}) > 1
+            }
+            if several:
+                yield key, several
+
+    def title(self, entry: Entry, without: str = "") -> str:
+        """What tells a row from the others: its model, and the varied settings that it has."""
+        parts = [row_name(entry.bottleneck)]
+        if len(self.data) > 1:
+            parts.append(f"on {data_name(entry.data)}")
+        values = ((key, value_of(entry, key)) for key in self.keys if key != without)
+        return ", ".join(
+            [*parts, *(f"{self.heading(key)} = {brief(value)}" for key, value in values if value is not None)]
+        )
+
+    def heading(self, key: str) -> str:
+        """A setting's name without what goes before it, where that tells it from the others: `K` for `bottleneck.K`."""
+        last = _last(key)
+        return last if [_last(other) for other in self.keys].count(last) == 1 else key
+
+
+def make_experiments(runs: Iterable[Run], defaults: DefaultSettings) -> list[Experiment]:
+    """One for each name of an experiment that some finished or failed run has, the paper's tables first."""
+    by_name: dict[str, list[Run]] = defaultdict(list)
+    for run in runs:
+        if run.status in (FINISHED, FAILED):
+            by_name[run.experiment].append(run)
+    order = sorted(by_name, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
+    return [_experiment(name, make_entries(by_name[name], defaults)) for name in order]
+
+
+def value_of(entry: Entry, key: str) -> Any:
+    """An entry's value of a setting; None where it has none, as a floor that is never trained has no steps."""
+    if key in ("fidelity", "protocol"):
+        return getattr(entry, key)
+    if key == STEPS and entry.bottleneck in FLOORS:
+        return None
+    value = setting(entry.first, key)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def brief(value: Any) -> str:
+    """A setting's value as one would type it; a class by its own name.
+
+    Example:
+        >>> brief((500, 2000)), brief("softvq.bottlenecks.soft_vq.SoftVQ"), brief(0.1)
+        ('[500,2000]', 'SoftVQ', '0.1')
+    """
+    if isinstance(value, tuple):
+        return f"[{','.join(map(str, value))}]"
+    text = str(value)
+    return text.rpartition(".")[2] if isinstance(value, str) and CLASS_PATH.fullmatch(text) else text
+
+
+def _experiment(name: str, entries: Sequence[Entry]) -> Experiment:
+    candidates = ["fidelity", "protocol", *sorted(_departing(entries) | _varying_where_unknown(entries))]
+    keys = [key for key in candidates if len(_values(entries, key)) > 1]
+    common = {
+        (key, value, default)
+        for entry in entries
+        for key, value, default in entry.departures.all
+        if key not in keys and not (key == STEPS and entry.bottleneck in FLOORS)
+    }
+    return Experiment(name, tuple(entries), tuple(keys), tuple(sorted(common)))
+
+
+def _departing(entries: Sequence[Entry]) -> set[str]:
+    return {key for entry in entries for key, _, _ in entry.departures.all}
+
+
+def _varying_where_unknown(entries: Sequence[Entry]) -> set[str]:
+    """Settings that differ among the entries of one model whose defaults nothing tells.
+
+    Of several that always change together (a width, and what is derived from it) the shortest name counts.
+    """
+    found: set[str] = set()
+    for bottleneck in {entry.bottleneck for entry in entries if not entry.departures.known}:
+        members = [leaves(e.first.settings) for e in entries if e.bottleneck == bottleneck and not e.departures.known]
+        patterns: dict[tuple[int, ...], str] = {}
+        for key in sorted(
+            {key for member in members for key in member}, key=lambda key: (key.count("."), len(key), key)
+        ):
+            values = [repr(member.get(key)) for member in members]
+            if len(set(values)) > 1:
+                patterns.setdefault(tuple(values.index(value) for value in values), key)
+        found |= set(patterns.values())
+    return found
+
+
+def _values(entries: Sequence[Entry], key: str) -> set[Any]:
+    values = (value_of(entry, key) for entry in entries)
+    return {value for value in values if value is not None}
+
+
+def _last(key: str) -> str:
+    """The last part of a dotted key that says something: `SoftVQ` is the class of `bottleneck._target_`."""
+    return key.removesuffix("._target_").rpartition(".")[2]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,71 @@
+"""All that lies below the folders of runs: results, failures, what is incomplete and what cannot be read."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from softvq.bounded_files import printable
+from softvq.report.read.fields import DamagedRunError
+from softvq.report.read.folders import run_folders
+from softvq.report.read.run import FAILED, FINISHED, STOPPED_EARLY, UNFINISHED, Run
+from softvq.report.read.run_files import read_failure, read_run
+from softvq.report.read.runs_csv import read_runs_csv
+
+
+@dataclass(frozen=True)
+class Remark:
+    """A folder whose configuration is not known, or whose files cannot be used, and why."""
+
+    folder: str
+    reason: str
+
+
+@dataclass
+class Collection:
+    """What was found.
+
+    Attributes:
+        runs: whose configuration is known, whatever became of them.
+        failed: before they had a configuration.
+        damaged: whose files cannot be read or disagree; nothing of them counts.
+    """
+
+    runs: list[Run] = field(default_factory=list)
+    failed: list[Remark] = field(default_factory=list)
+    damaged: list[Remark] = field(default_factory=list)
+
+    def of(self, status: str) -> list[Run]:
+        """The runs of one status."""
+        return [run for run in self.runs if run.status == status]
+
+    def counts(self) -> dict[str, int]:
+        """How many there are of each kind."""
+        counts = {status: len(self.of(status)) for status in (FINISHED, STOPPED_EARLY, FAILED, UNFINISHED)}
+        counts[FAILED] += len(self.failed)
+        return {**counts, "damaged": len(self.damaged)}
+
+
+def collect(logs: Sequence[Path]) -> Collection:
+    """Every run below folders, in the order of their names, and those of tables that an earlier report wrote.
+
+    Args:
+        logs: folders, or files named `*.csv`.
+
+    Raises:
+        FileNotFoundError: if one is neither.
+        ValueError: if a table is not a report's.
+    """
+    found = Collection()
+    for table in (path for path in logs if path.suffix == ".csv" and not path.is_dir()):
+        found.runs += read_runs_csv(table)
+    for path, name in run_folders([path for path in logs if path.suffix != ".csv" or path.is_dir()]):
+        folder = printable(name)
+        try:
+            run = read_run(path, folder)
+            if run is not None:
+                found.runs.append(run)
+            elif reason := read_failure(path):
+                found.failed.append(Remark(folder, reason))
+        except DamagedRunError as error:
+            found.damaged.append(Remark(folder, str(error)))
+    return found

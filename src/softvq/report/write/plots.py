@@ -1,0 +1,212 @@
+"""Plots of results: values over seeds beside the paper's, numbers over a varied setting, training curves.
+
+Each is an SVG of a column's width, so that a page shows several side by side and a phone one below the other.
+"""
+
+import base64
+import io
+import textwrap
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from softvq.bounded_files import printable
+from softvq.probes.figures import COLOURS, MARKERS
+from softvq.published import IN_PERCENT, label, published, row_name
+from softvq.report.write.pictures import Picture
+
+WIDTH = 4.0  # inches; shown at about 390 pixels, so that 8 points are about 10 pixels
+PIXELS_PER_INCH = 96
+MOST_ROWS = 40
+MOST_LINES = 8  # as many as colours and markers tell apart
+INK, QUIET, OURS, PAPERS = "#1b1f27", "#8a93a3", COLOURS[0], COLOURS[6]
+STYLE = {
+    "font.size": 8,
+    "font.family": ["DejaVu Sans", "sans-serif"],
+    "text.color": INK,
+    "axes.edgecolor": QUIET,
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "grid.color": "#d5d9e0",
+    "grid.linewidth": 0.5,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "svg.fonttype": "none",  # text stays text: small, and sharp at any size
+    "svg.hashsalt": "softvq",  # equal plots are equal bytes
+}
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A plot as SVG."""
+
+    svg: bytes
+    picture: Picture
+
+
+def results_plot(rows: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> Plot:
+    """One line a row and one panel a metric: seeds as dots, mean and 95 % interval, the paper's number as a diamond.
+
+    Args:
+        rows: of an experiment, with title, metrics and runs.
+        metrics: the panels, from left to right.
+    """
+    shown = rows[:MOST_ROWS]
+    titles = [_wrapped(row["title"]) for row in shown]
+    height = 0.55 + 0.155 * sum(title.count("\n") + 1.5 for title in titles)
+    with _figure(WIDTH if len(metrics) == 1 else 1.2 + 2.1 * len(metrics), height) as figure:
+        panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
+        for axis, metric in zip(panels, metrics, strict=True):
+            for place, row in enumerate(shown):
+                _result(axis, -place, row, metric)
+            axis.set_xlabel(label(metric))
+            axis.locator_params(axis="x", nbins=5)
+            axis.grid(axis="x")
+            axis.set_ylim(0.6 - len(shown), 0.6)
+            axis.tick_params(axis="y", length=0)
+            axis.spines["left"].set_visible(False)
+        panels[0].set_yticks([-place for place in range(len(shown))], titles)
+        return _plot(figure)
+
+
+def _result(axis: Any, place: float, row: Mapping[str, Any], metric: str) -> None:
+    found = row["metrics"].get(metric)
+    if found is None or found["mean"] is None:
+        return
+    scale = 100 if metric in IN_PERCENT else 1
+    seeds = [scale * run["values"][metric] for run in row["runs"] if metric in run["values"]]
+    axis.scatter(seeds, [place] * len(seeds), s=9, color=QUIET, linewidths=0, zorder=2)
+    if found["interval"]:
+        axis.hlines(place, *(scale * end for end in found["interval"]), color=OURS, linewidth=1.6, zorder=3)
+    axis.scatter([scale * found["mean"]], [place], s=30, color=OURS, linewidths=0, zorder=4)
+    if found["paper"] is not None:
+        axis.scatter([scale * found["paper"]], [place], s=34, marker="D", facecolor="none", edgecolor=PAPERS, zorder=5)
+
+
+def sweep_plot(curve: Mapping[str, Any], metric: str, names: Sequence[str] = ()) -> Plot:
+    """A number over a varied setting: seeds as small dots, means joined by lines, intervals, the paper's rows dashed.
+
+    Args:
+        curve: of an experiment: key, heading, lines.
+        metric: the number.
+        names: bottlenecks whose numbers in the paper are drawn in, where the lines are all of one of its data sets.
+    """
+    scale = 100 if metric in IN_PERCENT else 1
+    with _figure(WIDTH, 2.7) as figure:
+        axis = figure.subplots()
+        for number, line in enumerate(curve["lines"][:MOST_LINES]):
+            points = [point for point in line["points"] if metric in point["metrics"]]
+            at = [point["at"] for point in points]
+            means = [scale * point["metrics"][metric]["mean"] for point in points]
+            look = {"color": COLOURS[number], "marker": MARKERS[number]}
+            axis.plot(at, means, label=plain(line["title"]), linewidth=1.2, markersize=4, **look)
+            for point in points:
+                values = [scale * value for value in point["values"][metric]]
+                if len(values) > 1:
+                    axis.scatter([point["at"]] * len(values), values, s=5, color=COLOURS[number], alpha=0.6)
+                if ends := point["metrics"][metric]["interval"]:
+                    axis.vlines(point["at"], *(scale * end for end in ends), color=COLOURS[number], linewidth=0.8)
+        for name, value in _papers_numbers(curve, metric, names):
+            axis.axhline(scale * value, color=PAPERS, linestyle=(0, (4, 3)), linewidth=0.8)
+            axis.annotate(
+                f"paper: {row_name(name)}",
+                (1, scale * value),
+                xycoords=("axes fraction", "data"),
+                fontsize=6,
+                color=PAPERS,
+                ha="right",
+                va="bottom",
+            )
+        _scale_axis(axis, sorted({point["at"] for line in curve["lines"] for point in line["points"]}))
+        axis.set_xlabel(plain(curve["heading"]))
+        axis.set_ylabel(label(metric))
+        axis.grid()
+        _legend(figure, axis, len(curve["lines"]))
+        return _plot(figure)
+
+
+def _papers_numbers(curve: Mapping[str, Any], metric: str, names: Sequence[str]) -> Iterator[tuple[str, float]]:
+    data = {line["data"] for line in curve["lines"]}
+    for name in names if len(data) == 1 else ():
+        value = published(min(data), name).get(metric)
+        if value is not None:
+            yield name, value
+
+
+def training_plot(curves: Sequence[tuple[str, Sequence[tuple[int, float]]]], name: str) -> Plot:
+    """A number over the steps of training, a line a row.
+
+    Args:
+        curves: title and (step, value) of each line.
+        name: of the number.
+    """
+    with _figure(WIDTH, 2.7) as figure:
+        axis = figure.subplots()
+        for number, (title, points) in enumerate(curves[:MOST_LINES]):
+            axis.plot(*zip(*points, strict=True), label=plain(title), color=COLOURS[number], linewidth=1)
+        if all(value > 0 for _, points in curves[:MOST_LINES] for _, value in points):
+            axis.set_yscale("log")
+        axis.locator_params(axis="x", nbins=5)
+        axis.set_xlabel("step")
+        axis.set_ylabel(plain(name))
+        axis.grid()
+        _legend(figure, axis, len(curves))
+        return _plot(figure)
+
+
+def _scale_axis(axis: Any, values: Sequence[float]) -> None:
+    """Logarithmic where values span more than a power of ten, linear near 0 where one is 0."""
+    positive = [value for value in values if value > 0]
+    if len(positive) > 1 and min(values) >= 0 and max(positive) / min(positive) >= 8:
+        axis.set_xscale("symlog" if 0 in values else "log", **({"linthresh": min(positive)} if 0 in values else {}))
+    if len(values) <= 12:
+        axis.set_xticks(values, [f"{value:g}" for value in values], minor=False)
+        axis.set_xticks([], minor=True)
+
+
+def _legend(figure: Any, axis: Any, lines: int) -> None:
+    if lines > 1:
+        more = f"and {lines - MOST_LINES} more, in the table" if lines > MOST_LINES else None
+        handles, names = axis.get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside lower center", ncols=2, title=more, title_fontsize=7)
+    elif lines == 1:
+        axis.set_title(axis.get_legend_handles_labels()[1][0], fontsize=8, loc="left")
+
+
+@contextmanager
+def _figure(width: float, height: float) -> Iterator[Any]:
+    """A figure in the report's style, whatever a user's matplotlibrc says."""
+    import matplotlib.style
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    with matplotlib.style.context(["default", STYLE]):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasSVG(figure)
+        yield figure
+
+
+def _plot(figure: Any) -> Plot:
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # whoever shows the SVG may have the glyph
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, facecolor="white")
+    source = f"data:image/svg+xml;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    width, height = (round(PIXELS_PER_INCH * inches) for inches in figure.get_size_inches())
+    return Plot(buffer.getvalue(), Picture(source, width, height))
+
+
+def plain(text: str) -> str:
+    """Text that matplotlib takes literally."""
+    return printable(text).replace("$", r"\$")
+
+
+def _wrapped(text: str) -> str:
+    """A row's name on up to three lines, that of a setting beside its value."""
+    return "\n".join(textwrap.wrap(plain(text).replace(" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}"), 26)[:3])

@@ -1,0 +1,87 @@
+"""Runs as tables on the terminal."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from softvq.published import MSE, PROBE_METRICS, label, shown
+from softvq.report.judge.comparison import Comparison, Row
+from softvq.report.judge.experiments import brief
+from softvq.report.read.run import FINISHED, Run, setting
+
+NUMBERS = (*PROBE_METRICS, MSE)
+
+
+def runs_table(runs: Sequence[Run], keys: Sequence[str]) -> Table:
+    """A row a run.
+
+    Args:
+        runs: in their order.
+        keys: settings that get a column.
+    """
+    table = _table()
+    table.add_column("run", overflow="fold", min_width=28)
+    texts = ["data", "bottleneck"]
+    texts += [name for name in ("fidelity", "protocol", "tap") if len({getattr(run, name) for run in runs}) > 1]
+    for name in texts:
+        table.add_column(name, overflow="fold")
+    for name in ("seed", "steps", *(key.rpartition(".")[2] for key in keys)):
+        table.add_column(name, justify="right", overflow="fold")
+    for metric in NUMBERS:
+        table.add_column(label(metric).replace(" ", "\n", 1), justify="right", no_wrap=True)
+    told = any(run.status != FINISHED for run in runs)
+    if told:
+        table.add_column("status")
+    for run in runs:
+        table.add_row(
+            run.folder,
+            *(str(getattr(run, name)) for name in texts),
+            *(_text(value) for value in (run.seed, run.steps, *(setting(run, key) for key in keys))),
+            *(shown(run.values.get(metric), metric) for metric in NUMBERS),
+            *([run.status.replace("_", " ")] if told else []),
+        )
+    return table
+
+
+def comparison_tables(found: Comparison) -> list[Table]:
+    """The settings that differ, then the numbers side by side, then where and how the two ran."""
+    numbers = _side_by_side("number", found)
+    numbers.add_column("difference", justify="right")
+    for metric in NUMBERS:
+        first, second = (run.values.get(metric) for run in (found.first, found.second))
+        difference = None if first is None or second is None else second - first
+        numbers.add_row(
+            label(metric), shown(first, metric), shown(second, metric), shown(difference, metric, signed=True)
+        )
+    numbers.add_section()
+    for name, mine, theirs in found.more:
+        numbers.add_row(name.replace("_", " "), _text(mine), _text(theirs))
+    tables = [_rows("setting", found, found.settings)] if found.settings else []
+    return [*tables, numbers, *([_rows("circumstance", found, found.circumstances)] if found.circumstances else [])]
+
+
+def _rows(head: str, found: Comparison, rows: Sequence[Row]) -> Table:
+    table = _side_by_side(head, found)
+    for name, first, second in rows:
+        table.add_row(name, _text(first), _text(second))
+    return table
+
+
+def _side_by_side(head: str, found: Comparison) -> Table:
+    table = _table()
+    table.add_column(head, overflow="fold")
+    for run in (found.first, found.second):
+        table.add_column(run.folder, justify="right", overflow="fold")
+    return table
+
+
+def _table() -> Table:
+    return Table(box=box.SIMPLE_HEAD, pad_edge=False)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "—"
+    return f"{value:.6g}" if isinstance(value, float) else brief(tuple(value) if isinstance(value, list) else value)

@@ -1,0 +1,95 @@
+"""Plots: what is drawn where, equal bytes for equal numbers, and nothing that a name or a matplotlibrc can break."""
+
+import re
+import xml.etree.ElementTree as ET
+
+import matplotlib
+import pytest
+from report_runs import HOSTILE, write_curve, write_run
+
+from softvq.report.write.plots import results_plot, sweep_plot, training_plot
+from softvq.report.write.two_curves import two_curves
+
+PAPER = 0.7764
+
+
+def found(mean, interval=None, paper=None):
+    return {"n": 3, "mean": mean, "interval": interval, "paper": paper}
+
+
+def rows():
+    runs = [{"values": {"clustering_accuracy": value}} for value in (0.6, 0.7, 0.8)]
+    with_paper = {"clustering_accuracy": found(0.7, [0.55, 0.85], PAPER)}
+    return [
+        {"title": "Soft VQ-VAE, K = 8", "metrics": with_paper, "runs": runs},
+        {"title": "<script>$x_1^2</script>\x1b", "metrics": {"clustering_accuracy": found(0.5)}, "runs": runs[:1]},
+        {"title": "not run", "metrics": {}, "runs": []},
+    ]
+
+
+def curve():
+    points = [
+        {"at": at, "metrics": {"clustering_nmi": found(0.1 * at)}, "values": {"clustering_nmi": [0.1 * at]}}
+        for at in (0, 1, 8)
+    ]
+    line = {"title": "VAE $", "data": "mnist", "model": "vae", "points": points}
+    return {"key": "bottleneck.kl_weight", "heading": "kl_weight", "lines": [line, {**line, "title": "other"}]}
+
+
+def texts(svg: bytes) -> list[str]:
+    return [
+        "".join(element.itertext()).strip() for element in ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")
+    ]
+
+
+def test_a_results_plot_names_its_rows_and_draws_seeds_means_and_the_papers_number():
+    svg = results_plot(rows(), ["clustering_accuracy"]).svg
+    shown = texts(svg)
+    assert "Clustering (%)" in shown
+    assert any("K\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}8" in text for text in shown)
+    assert any("script" in text for text in shown)  # as text, never as an element
+    assert {element.tag.rpartition("}")[2] for element in ET.fromstring(svg).iter()} & {"script", "image"} == set()
+
+
+def test_a_results_plot_of_several_numbers_has_a_panel_each():
+    plot = results_plot(rows(), ["clustering_accuracy", "clustering_nmi"])
+    assert {"Clustering (%)", "NMI (%)"} <= set(texts(plot.svg))
+    assert plot.picture.width > results_plot(rows(), ["clustering_nmi"]).picture.width
+
+
+def test_a_sweep_plot_shows_each_value_and_the_papers_rows():
+    shown = texts(sweep_plot(curve(), "clustering_nmi", ["vae", "beta_vae"]).svg)
+    assert {"0", "1", "8", "kl_weight", "NMI (%)", "paper: VAE", "paper: β-VAE"} <= set(shown)
+    assert not [text for text in texts(sweep_plot(curve(), "clustering_nmi").svg) if "paper" in text]
+
+
+def test_equal_numbers_are_equal_bytes():
+    assert results_plot(rows(), ["clustering_accuracy"]).svg == results_plot(rows(), ["clustering_accuracy"]).svg
+    assert sweep_plot(curve(), "clustering_nmi") == sweep_plot(curve(), "clustering_nmi")
+
+
+def test_a_users_matplotlibrc_changes_nothing():
+    before = training_plot([("VAE", [(1, 2.0), (2, 1.0)])], "train/loss").svg
+    with matplotlib.rc_context({"text.usetex": True, "font.size": 40, "axes.facecolor": "red"}):
+        assert training_plot([("VAE", [(1, 2.0), (2, 1.0)])], "train/loss").svg == before
+
+
+def test_two_curves_share_panels_of_the_numbers_that_both_have():
+    curves = ({"train/loss": [(1, 2.0), (2, 1.0)], "a": [(1, 1.0)]}, {"train/loss": [(1, 3.0), (2, 2.0)]})
+    assert two_curves(("one", HOSTILE), curves).startswith(b"\x89PNG")
+    assert two_curves(("one", "two"), ({"a": [(1, 1.0)]}, {"b": [(1, 1.0)]})) is None
+
+
+@pytest.mark.parametrize(
+    "content", ["step,train/loss\n1,x\n", "a,b\n1,2\n", "step\nnan\n", "\x00", "step,a\n1,inf\n2,3\n4,"]
+)
+def test_a_curve_that_is_none_leaves_a_plot_out_and_stops_no_report(tmp_path, read, content):
+    from softvq.report.read.collection import collect
+    from softvq.report.write.training_curves import training_curves
+
+    whole, odd = write_run(tmp_path / "a"), write_run(tmp_path / "b", bottleneck="vq")
+    write_curve(whole)
+    (odd / "metrics.csv").write_text(content)
+    runs = {run.folder: run for run in collect([tmp_path]).runs}
+    _, plot = training_curves(read()["experiments"][0]["rows"], runs)
+    assert "VAE" in re.sub(r"\s", "", " ".join(texts(plot.svg)))
