@@ -359,3 +359,11 @@ def raw(**changes) -> RawData:
 def test_arrays_that_do_not_fit_together_are_refused(changes, message):
     with pytest.raises(DataError, match=message):
         raw(**changes)
+
+
+def test_a_result_keeps_what_the_data_were(mine, tmp_path):
+    info = prepare(mine, tmp_path).info
+    kept = json.loads(json.dumps(info.provenance()))
+    assert kept["class_names"] == ["0", "1", "2"]
+    assert (kept["name"], kept["sha256"], kept["verified"]) == ("mine", info.sha256, None)
+    assert (kept["train_size"], kept["test_size"], kept["duplicates"], kept["remarks"]) == (20, 10, 0, [])

@@ -1,6 +1,7 @@
 """A prepared data set: its images and labels, and what is known of it without reading them."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -50,6 +51,22 @@ class DatasetInfo:
         values, counts = np.arange(256) / 255, np.array(self.pixel_counts, dtype=np.int64)
         frequency = counts / counts.sum()
         return float(frequency @ (values - frequency @ values) ** 2)
+
+    def provenance(self) -> dict[str, Any]:
+        """What a result keeps of the data that it was measured on, as JSON holds it."""
+        kept = (
+            "name",
+            "source",
+            "sha256",
+            "verified",
+            "class_names",
+            "train_size",
+            "test_size",
+            "duplicates",
+            "remarks",
+        )
+        values = {key: getattr(self, key) for key in kept}
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
 
     def summary(self) -> str:
         """One line of what the set holds."""

@@ -55,7 +55,7 @@ def describe(cell: Cell, data: ImageData, probed: dict[str, Any], session: Sessi
         "provenance": {
             "commit": session.commit,
             "versions": {name: version(name) for name in ("softvq", "torch", "lightning", "scikit-learn", "numpy")},
-            "data": {"name": info.name, "source": info.source, "sha256": info.sha256, "verified": info.verified},
+            "data": info.provenance(),
             "network": built_network(config, choices["network"]),
             "device": device_name(trainer),
             "devices": trainer.world_size,
