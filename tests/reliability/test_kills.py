@@ -54,8 +54,8 @@ def test_a_run_killed_at_random_moments_ends_as_an_unbroken_one(bottleneck: str,
     whole, killed = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "killed")
     began = time.monotonic()
     assert wait(start(lambda: finish(whole.path, *overrides), tmp_path / "log"), 600) == 0, (
-        (tmp_path / "log").read_text()[-2000:]
-    )
+        tmp_path / "log"
+    ).read_text()[-2000:]
     took = time.monotonic() - began
     chance = random.Random(bottleneck)
     trial = killed_at_random(

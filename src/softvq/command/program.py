@@ -13,6 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
+from softvq.command.arguments import UsageError, check_arguments
 from softvq.config.errors import culprit, explain, faults
 from softvq.console import screen
 from softvq.run_folder import unusable
@@ -27,7 +28,7 @@ def plain_errors() -> Iterator[None]:
     """What a setting or a file lacks is said in the words of the error alone, and ends the program with status 1."""
     try:
         yield
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         if SHOW_ALL:
             raise
         screen.print_error(str(error))
@@ -49,6 +50,11 @@ def call(main: Callable[[], Any], config_name: str, file: str, arguments: Sequen
         sys.argv = [file, *arguments]
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
+    try:
+        check_arguments(sys.argv[1:], config_name)
+    except UsageError as error:
+        screen.print_error(str(error))
+        sys.exit(2)
     run(main, config_name)
 
 
@@ -66,10 +72,12 @@ def run(main: Callable[[], Any], config_name: str) -> None:
             raise
         _print_faults(error, config_name)
         sys.exit(1)
-    except OSError as error:
+    except Exception as error:
         if SHOW_ALL or not _from_hydra(error):
             raise
-        screen.print_error(unusable(error))
+        # All that Hydra writes is the folder of a run.
+        said = unusable(error) if isinstance(error, OSError) and error.filename else str(error).partition("\n")[0]
+        screen.print_error(said)
         sys.exit(1)
     except KeyboardInterrupt:
         _interrupted()
@@ -82,11 +90,12 @@ def run(main: Callable[[], Any], config_name: str) -> None:
         screen.close_bars()
 
 
-def _from_hydra(error: OSError) -> bool:
-    """Whether Hydra itself met a file error: all that it writes is the folder of a run."""
+def _from_hydra(error: Exception) -> bool:
+    """Whether Hydra itself met an error, while it composed a configuration or made the folder of a run."""
     assert error.__traceback__ is not None
     below = walk_tb(error.__traceback__.tb_next)  # of `run`, which is of this package
-    return bool(error.filename) and not any(frame.f_globals["__name__"].startswith("softvq.") for frame, _ in below)
+    packages = {frame.f_globals["__name__"].partition(".")[0] for frame, _ in below}
+    return "hydra" in packages and "softvq" not in packages
 
 
 def _print_faults(error: Exception, config_name: str) -> None:

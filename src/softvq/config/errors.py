@@ -9,7 +9,8 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from softvq.config.compose import compose, groups, leaf_keys, nearest, options
+from softvq.config.compose import CONF_DIR, compose, groups, leaf_keys, nearest, options
+from softvq.config.nicknames import written_here
 from softvq.extras import MissingExtraError
 
 # Configurations of Hydra's own launchers, which ours extend, and the packages that bring them.
@@ -110,10 +111,13 @@ def explain(error: Exception, override: str | None, config: Mapping[str, Any], o
     if isinstance(error, OmegaConfBaseException):
         return f"{override}: {first_line}"
     if "Ambiguous value" in first_line:
-        return f"{override} names several values; add -m to run each of them, or write a list as {key}=[{value}]"
+        listed = "" if key in groups() else f", or write a list as {key}=[{value}]"
+        return f"{override} names several values; add -m to run each of them{listed}"
     if "Multiple values" in first_line:
         return f"{override}: {key} is chosen already; write {override.lstrip('+')}"
-    return f"{override}: there is no {_unknown(key, config)}"
+    if key in leaf_keys(config) and value.startswith("{"):
+        return f"{override}: {key} has no such entries yet; write +{key}.NAME=VALUE for each"
+    return f"{override}: there is no {_unknown(key, value, config, own)}"
 
 
 def _instead(word: str, words: Sequence[str]) -> str:
@@ -124,7 +128,7 @@ def _instead(word: str, words: Sequence[str]) -> str:
     return f"{close} There are {listed}" if close else f"there are {listed}"
 
 
-def _unknown(key: str, config: Mapping[str, Any]) -> str:
+def _unknown(key: str, value: str, config: Mapping[str, Any], own: Sequence[Path]) -> str:
     """`key K of ...; did you mean ...?`, or what there is instead."""
     parent, _, leaf = key.rpartition(".")
     node: Any = config
@@ -134,5 +138,19 @@ def _unknown(key: str, config: Mapping[str, Any]) -> str:
         return (
             f"key {leaf} in {parent}; {_instead(leaf, [str(name) for name in node if not str(name).startswith('_')])}"
         )
-    close = nearest(key, [*leaf_keys(config), *groups()])
-    return f"key {key}{close or '; `python train.py --help` shows the groups, `--cfg job` all keys'}"
+    known = [*leaf_keys(config), *groups()]
+    if written := None if nearest(key, groups()) else written_here(leaf):
+        return f"key {key}; write {written.replace('VALUE', value or 'VALUE')}{_where(written, known, own)}"
+    close = nearest(key, known)
+    return f"key {key}{close or '; `softvq train --help` shows the groups, `--cfg job` all keys'}"
+
+
+def _where(written: str, known: Sequence[str], own: Sequence[Path]) -> str:
+    """Which bottlenecks have the setting that a person is told to write, where the chosen one has not."""
+    key = written.partition("=")[0]
+    if not key.startswith("bottleneck.") or key in known:
+        return ""
+    line = re.compile(rf"^{re.escape(key.removeprefix('bottleneck.'))}\s*:", re.MULTILINE)
+    files = [file for folder in (CONF_DIR, *own) for file in sorted((folder / "bottleneck").glob("*.yaml"))]
+    having = [file.stem for file in files if line.search(file.read_text(encoding="utf-8"))]
+    return f", with bottleneck={' or '.join(having)}"

@@ -79,10 +79,10 @@ def _default(overrides: tuple[str, ...], own: tuple[Path, ...]) -> DictConfig:
 
 def _changes(composed: DictConfig, default: DictConfig) -> list[str]:
     """`KEY-VALUE` for each setting that differs from the default; what only follows another setting does not count."""
-    usual, now = _leaves(default), _leaves(composed)
+    usual, now = settings_of(default), settings_of(composed)
     found = []
     for key in [*usual, *sorted(now.keys() - usual.keys())]:
-        if WHERE_NOT_WHAT.match(key) or key in NAMED_ABOVE:
+        if WHERE_NOT_WHAT.match(key) or key in NAMED_ABOVE or {} in (usual.get(key), now.get(key)):
             continue
         if key not in now:
             found.append(f"{_short(key, usual)}-removed")
@@ -103,12 +103,12 @@ def _value(config: DictConfig, key: str) -> Any:
         return None  # it follows a value that is yet to come
 
 
-def _leaves(config: DictConfig) -> dict[str, Any]:
-    """Every setting by its dotted key, interpolations as they are written; empty mappings are left out."""
+def settings_of(config: DictConfig) -> dict[str, Any]:
+    """Every setting outside `hydra` by its dotted key, interpolations as they are written, mappings left out."""
     found: dict[str, Any] = {}
 
     def walk(node: Any, key: str) -> None:
-        if isinstance(node, Mapping):
+        if isinstance(node, Mapping) and (node or not key):
             for name, value in node.items():
                 walk(value, f"{key}.{name}" if key else str(name))
         else:

@@ -1,6 +1,7 @@
 """The functions that the files of `conf/` call as `${name:...}`."""
 
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ TABLE_OF_DATA = {
     **dict.fromkeys(("mnist", "fashion_mnist", "digits"), "table_1"),
     **dict.fromkeys(("svhn", "cifar10"), "table_2"),
 }
+
+HELP_WIDTH = 100
+HELP_COLUMN = 18  # of the choices in conf/hydra/help
 
 
 def register() -> None:
@@ -55,8 +59,8 @@ def body(network: str) -> str:
 
 
 def list_options(group: str) -> str:
-    """`${options:GROUP}`: the choices of a group, for `--help`."""
-    return ", ".join(options(group))
+    """`${options:GROUP}`: the choices of a group in the second column of `--help`."""
+    return textwrap.fill(", ".join(options(group)), HELP_WIDTH, subsequent_indent=" " * HELP_COLUMN)
 
 
 def own_conf() -> ListConfig:

@@ -1,88 +1,74 @@
-"""Settings that no part of a cell checks for itself: checked before anything is built, without torch."""
+"""Checks the settings of a whole configuration before anything is built, without torch."""
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from softvq.checks import at_least
+from softvq.config.compose import groups, options
+from softvq.config.names import settings_of
+from softvq.config.schema import NEEDED, kind_of
 
-WHOLE = {
-    "seed": 0,
-    "data.batch_size": 1,
-    "data.eval_batch_size": 1,
-    "trainer.max_steps": 0,
-    "trainer.seeds_per_process": 1,
-    "trainer.threads": 1,
-    "trainer.log_every_n_steps": 1,
-    "trainer.val_every_n_steps": 1,
-}  # the smallest value that each may have
-NUMBERS = {
-    "optimizer.lr": 0,
-    "data.val_fraction": 0,
-    "trainer.checkpoint_after_s": 0,
-    "trainer.checkpoint_every_s": 0,
-    "trainer.checkpoint_time_fraction": 0,
-}
-WORDS = {
-    "resume": ("auto", "never"),
-    "trainer.accelerator": ("auto", "cpu", "gpu", "cuda", "mps"),
-    "trainer.precision": ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true"),
-    "trainer.matmul_precision": ("highest", "high", "medium"),
-}
-FLAGS = ("trained", "data.verify", "optimizer.fused", "probes.save_latents")
-SHORT_PRECISIONS = ("32", "64", "16", "bf16")  # which Lightning also takes
 # What updates every number by itself, so that stacked weights are updated as they would be alone.
 ELEMENTWISE = {f"torch.optim.{name}" for name in ("Adam", "AdamW", "Adamax", "RAdam", "RMSprop", "Adagrad", "SGD")}
 
 
-def check_settings(config: DictConfig) -> None:
-    """Refuses values of the wrong kind. A key that a configuration lacks, or whose value follows later, is no fault.
+def check_settings(config: DictConfig, evaluating: bool = False) -> None:
+    """Refuses values of the wrong kind, and a configuration that lacks what a run needs.
+
+    Args:
+        config: what was composed, without its part under `hydra`.
+        evaluating: whether it is that of `evaluate`, where null in place of the data's settings means the run's own.
 
     Raises:
         ValueError: listing every such value with its key and what it may be.
     """
-    faults: list[str] = []
-
-    def check(key: str, rule: Callable[[str, Any], None]) -> None:
-        value = OmegaConf.select(config, key)
-        if value is not None:
-            try:
-                rule(key, value)
-            except ValueError as error:
-                faults.append(str(error))
-
-    for key, minimum in WHOLE.items():
-        check(key, partial(at_least, minimum=minimum, whole=True))
-    for key, minimum in NUMBERS.items():
-        check(key, partial(at_least, minimum=minimum))
-    for key, words in WORDS.items():
-        check(key, partial(_one_of, words=words))
-    for key in FLAGS:
-        check(key, _flag)
-    check("trainer.cuda_graph", partial(_flag, auto=True))
-    check("trainer.devices", _devices)
+    faults = [] if evaluating else _lacking(config)
+    written = settings_of(config)
+    for key, as_written in written.items():
+        kind = kind_of(key)
+        if kind is None or _follows(as_written) or (evaluating and key.startswith("data.") and as_written is None):
+            continue
+        try:
+            kind.refuse(key, OmegaConf.select(config, key))
+        except ValueError as error:
+            faults.append(str(error))
+    if not faults and not evaluating and config.probes.part == "validation" and not config.data.val_fraction:
+        faults.append("probes.part=validation needs images set aside; set data.val_fraction, as data.val_fraction=0.1")
     if faults:
         raise ValueError("\n  ".join(faults))
 
 
-def _one_of(key: str, value: Any, words: tuple[str, ...]) -> None:
-    short = SHORT_PRECISIONS if key == "trainer.precision" else ()
-    if str(value) not in (*words, *short):
-        raise ValueError(f"{key} must be one of {', '.join(words)}, got {value!r}")
+def _follows(as_written: Any) -> bool:
+    """Whether a value is another setting's, or is yet to come."""
+    return isinstance(as_written, str) and (as_written.startswith("${") or as_written == "???")
 
 
-def _flag(key: str, value: Any, auto: bool = False) -> None:
-    if not isinstance(value, bool) and not (auto and value == "auto"):
-        raise ValueError(f"{key} must be true{', false or auto' if auto else ' or false'}, got {value!r}")
+def _lacking(config: DictConfig) -> list[str]:
+    """What a run needs and does not have, a message each; a group that lacks everything is named once."""
+    found: list[str] = []
+    chosen_later = not any(_there(config, f"network.{part}") for part in ("encoder", "decoder"))  # network=auto
+    for key in NEEDED:
+        if chosen_later and key.startswith("network."):
+            continue
+        group = key.partition(".")[0]
+        if _there(config, key) or any(fault.startswith(f"{group} ") for fault in found):
+            continue
+        if not isinstance(config.get(group), DictConfig) and group in groups():
+            found.append(f"{group} has no choice; leave it out, or choose one of {', '.join(options(group))}")
+        else:
+            found.append(f"{key} is missing; drop what takes it away, as ~{key}")
+    return found
 
 
-def _devices(key: str, value: Any) -> None:
-    listed = isinstance(value, ListConfig) and len(value) > 0 and all(isinstance(n, int) and n >= 0 for n in value)
-    counted = isinstance(value, int) and not isinstance(value, bool) and (value >= 1 or value == -1)
-    if not (listed or counted or value == "auto"):
-        raise ValueError(f"{key} must be at least 1, a list of devices like [0,1], -1 for all, or auto, got {value!r}")
+def _there(config: DictConfig, key: str) -> bool:
+    """Whether a key is there, whatever its value."""
+    parent, _, last = key.rpartition(".")
+    try:
+        node = OmegaConf.select(config, parent) if parent else config
+    except OmegaConfBaseException:
+        return False
+    return isinstance(node, DictConfig) and last in list(node)
 
 
 def check_together(config: DictConfig, in_sweep: bool) -> None:

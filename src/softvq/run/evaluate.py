@@ -26,7 +26,7 @@ def evaluate_run(config: DictConfig) -> dict[str, Any]:
     Raises:
         ValueError: if the folder holds no finished run, or the data do not fit the run's network.
     """
-    check_settings(config)
+    check_settings(config, evaluating=True)
     run = load_run(config.run)
     of_data = run.config.copy()
     of_data.data = _data(config, run)

@@ -1,0 +1,63 @@
+"""Arguments that Hydra's parser would refuse in its own words, or take for something else."""
+
+import re
+from collections.abc import Sequence
+from typing import NoReturn
+
+from hydra._internal.utils import get_args_parser
+
+from softvq.config.compose import groups, options
+
+
+class UsageError(ValueError):
+    """Arguments that are not written as this program reads them."""
+
+
+def check_arguments(arguments: Sequence[str], config_name: str) -> None:
+    """Refuses flags that there are not, with the way to write a setting.
+
+    Args:
+        arguments: of the program, as typed.
+        config_name: of the program: `train` or `evaluate`.
+
+    Raises:
+        UsageError: naming the argument and how it is written.
+    """
+    parser = get_args_parser()
+    parser.error = _refuse  # type: ignore[method-assign]
+    known, unknown = parser.parse_known_args(list(arguments))
+    if unknown:
+        raise UsageError(_rewritten(unknown, arguments))
+    for override in known.overrides:
+        _check_choice(override)
+    if config_name == "evaluate":
+        if known.multirun:
+            raise UsageError("evaluate probes one run at a time; drop -m")
+        for override in known.overrides:
+            if "=" not in override and not override.startswith("~"):
+                raise UsageError(f"{override!r} cannot be read; write run={override}")
+
+
+def _check_choice(override: str) -> None:
+    """Refuses to choose nothing of a group, or a number: of this Hydra speaks in its own words alone."""
+    group, given, value = override.partition("=")
+    if not given or group not in groups():
+        return
+    if value == "null" or re.fullmatch(r"\s*|[-+]?[\d.]+|true|false|\{.*", value, re.IGNORECASE):
+        choices = ", ".join(options(group))
+        raise UsageError(f"{override}: {group} has no choice {value or 'without a name'}; there are {choices}")
+
+
+def _refuse(message: str) -> NoReturn:
+    raise UsageError(message)
+
+
+def _rewritten(unknown: Sequence[str], arguments: Sequence[str]) -> str:
+    """What to write in place of `--lr=0.1`, `--lr 0.1` or `-lr 0.1`."""
+    flag = unknown[0]
+    name, _, value = flag.lstrip("-").partition("=")
+    key = re.sub(r"-", "_", name)
+    position = list(arguments).index(flag)
+    if not value and position + 1 < len(arguments) and "=" not in arguments[position + 1]:
+        value = arguments[position + 1]
+    return f"{flag}: settings have no dashes; write {key}={value or 'VALUE'}"

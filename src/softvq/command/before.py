@@ -1,0 +1,66 @@
+"""What is checked before Hydra makes a run's folder: a refusal leaves nothing behind."""
+
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+
+from softvq.command.program import plain_errors
+from softvq.config.schema import kind_of
+
+OF_SWEEPS = ("hydra/launcher", "hydra.launcher", "hydra.sweep", "hydra.sweeper")
+
+
+class Checks(Callback):
+    """Refuses settings that do not fit, and settings that a single run or a sweep would silently leave out."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Checks a single run as a whole."""
+        with plain_errors():
+            _refuse_unheeded(config, OF_SWEEPS, "is for sweeps, and this is a single run; add -m, or drop it")
+            _check_folders(config)
+            _check_run(config)
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Checks what the cells of a sweep share; the sweep's plan checks the cells."""
+        with plain_errors():
+            why = "is for a single run; the folder of a sweep is hydra.sweep.dir=PATH"
+            _refuse_unheeded(config, ("hydra.run",), why)
+            _check_folders(config)
+
+
+def _typed(config: DictConfig) -> list[str]:
+    return [*config.hydra.overrides.hydra, *config.hydra.overrides.task]
+
+
+def _refuse_unheeded(config: DictConfig, parts: tuple[str, ...], why: str) -> None:
+    for override in _typed(config):
+        key = override.partition("=")[0].lstrip("+~")
+        if any(key == part or key.startswith(f"{part}.") for part in parts):
+            raise ValueError(f"{override} {why}")
+
+
+def _check_folders(config: DictConfig) -> None:
+    """Checks the settings under `hydra` that were typed; the others are Hydra's own, or follow from the run."""
+    for override in _typed(config):
+        key = override.partition("=")[0].lstrip("+~")
+        kind = kind_of(key) if key.startswith("hydra.") else None
+        if kind is not None:
+            kind.refuse(key, OmegaConf.select(config, key))
+
+
+def _check_run(composed: DictConfig) -> None:
+    from softvq.data.prepared import prepared_info
+    from softvq.run.cell import read_cell
+    from softvq.run.process import RANK
+
+    if RANK:
+        return  # the first process of several devices has done it
+    config = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+    cell = read_cell(config, composed.hydra, composed.hydra.run.dir, None)
+    info = prepared_info(cell.source(), cell.config.data.root)
+    if info is not None and cell.state(cell.settings(info)) == "finished":
+        return  # which needs no torch
+    from softvq.run.check import check_cell
+
+    check_cell(cell)

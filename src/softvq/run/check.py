@@ -1,0 +1,126 @@
+"""Builds all parts of a cell without memory for them, so that what does not fit shows before anything is written."""
+
+import inspect
+from contextlib import suppress
+from typing import Any
+
+import torch
+from hydra.utils import get_object, instantiate
+from lightning.pytorch.callbacks import Checkpoint
+from omegaconf import DictConfig, OmegaConf
+
+from softvq.config.targets import OPTIMIZERS, missing_target, targets
+from softvq.machine import memory
+from softvq.run.build import ConfigError, build_data, build_model, build_optimizer, build_probes
+from softvq.run.cell import Cell
+from softvq.training.autoencoder import Autoencoder
+from softvq.training.devices import check_accelerator
+
+COPIES = 4  # of each weight in training: itself, its gradient, and Adam's two averages
+WEIGHT_BYTES = 4
+
+
+def check_cell(cell: Cell) -> int:
+    """The number of parameters of a cell's model.
+
+    Raises:
+        ValueError: listing what does not fit.
+    """
+    config = cell.config
+    resolved: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    missing = [fault for key, target in targets(resolved) if (fault := missing_target(key, target))]
+    if missing:
+        raise ConfigError(missing)
+    check_accelerator(config.trainer.accelerator, config.trainer.devices)
+    shape = cell.source().image_shape()
+    faults: list[str] = []
+    model = None
+    try:
+        with torch.device("meta"):
+            model = build_model(config, shape, pixel_variance=1.0)
+    except Exception as error:  # of the classes that a configuration names, whatever they raise
+        faults.append(_told(error))
+    if model is not None:
+        faults += [*_too_large(model), *_no_tap(model, config, shape)]
+    for part in (lambda: build_data(config), lambda: build_probes(config, cell.folder.path, cell.folder.path, 1)):
+        try:
+            part()
+        except Exception as error:
+            faults.append(_told(error))
+    faults += [*_optimizer(config), *_callbacks(config), *_logger(config)]
+    if faults:
+        raise ConfigError(list(dict.fromkeys(faults)))
+    assert model is not None
+    return _parameters(model)
+
+
+def _told(error: BaseException) -> str:
+    """What went wrong in words for a person; Hydra's words around it say nothing more."""
+    cause = error.__cause__ if error.__cause__ is not None else error
+    lines = str(cause).splitlines() or [""]
+    return str(cause) if isinstance(cause, ValueError) else f"{type(cause).__name__}: {lines[0]}"
+
+
+def _parameters(model: Autoencoder) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _too_large(model: Autoencoder) -> list[str]:
+    count = _parameters(model)
+    needed, there = COPIES * WEIGHT_BYTES * count, memory()
+    if needed <= there:
+        return []
+    return [
+        f"the model has {count:,} parameters, whose training takes {needed / 1e9:,.0f} GB, and this machine has "
+        f"{there / 1e9:,.0f} GB: lower network.d, bottleneck.K or the network's widths"
+    ]
+
+
+def _no_tap(model: Autoencoder, config: DictConfig, shape: tuple[int, int, int]) -> list[str]:
+    tap = config.probes.tap
+    taps: Any = None
+    with suppress(Exception), torch.inference_mode():  # not every operation works without numbers
+        taps = model.eval().latent(torch.zeros((1, *shape), dtype=torch.uint8, device="meta")).taps
+    if taps is None or tap in taps:
+        return []
+    return [f"probes.tap is {tap!r}, which this bottleneck does not have; it has {', '.join(taps)}"]
+
+
+def _optimizer(config: DictConfig) -> list[str]:
+    target = config.optimizer["_target_"]
+    if target.startswith("torch.optim.") and target not in OPTIMIZERS:
+        return [f"optimizer._target_={target} does not fit this training; choose one of {', '.join(OPTIMIZERS)}"]
+    if config.optimizer["_partial_"] is not True:
+        return ["optimizer._partial_ must be true: the parameters come later"]
+    try:
+        build_optimizer(config)([torch.nn.Parameter(torch.zeros(1))])
+    except Exception as error:  # an optimiser's constructor raises whatever it likes
+        return [f"optimizer: {_told(error).splitlines()[0]}"]
+    return []
+
+
+def _callbacks(config: DictConfig) -> list[str]:
+    faults = []
+    for name, settings in config.trainer.callbacks.items():
+        key = f"trainer.callbacks.{name}"
+        try:
+            callback = instantiate(settings)
+        except Exception as error:
+            faults.append(f"{key}: {_told(error).splitlines()[0]}")
+            continue
+        if isinstance(callback, Checkpoint):
+            faults.append(f"{key} writes checkpoints; drop it: a run writes its own, see trainer.checkpoint_every_s")
+        elif not hasattr(callback, "on_train_batch_end"):
+            faults.append(f"{key} must be a Lightning callback, {settings['_target_']} is none")
+    return faults
+
+
+def _logger(config: DictConfig) -> list[str]:
+    if not config.logger:
+        return []
+    settings = {key: value for key, value in config.logger.items() if not str(key).startswith("_")}
+    try:
+        inspect.signature(get_object(config.logger["_target_"])).bind(folder=None, **settings)
+    except TypeError as error:
+        return [f"logger: {error}"]
+    return []
