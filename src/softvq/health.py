@@ -92,14 +92,9 @@ def panel(sums: Mapping[str, Tensor]) -> dict[str, float | int]:
     Raises:
         ValueError: for sums over no image.
     """
-    total = {name: value.detach().double().cpu() for name, value in sums.items()}
-    N = total["images"].item()
-    if not N > 0:
-        raise ValueError("the health panel needs at least one image, got none")
+    total, N = _total(sums)
     M, d = total["z_sum"].shape
-    mean = total["z_sum"] / N
-    variance = (total["z_square_sum"] / N - mean.square()).clamp(min=0)  # (M, d)
-    covariance = total["z_outer_sum"] / (N * M) - mean.T @ mean / M
+    mean, variance, covariance = _moments(total, N)
     noise = total["variance_sum"] / N if "variance_sum" in total else None
     numbers: dict[str, float | int] = {
         "units": M * d,
@@ -129,6 +124,23 @@ def panel(sums: Mapping[str, Tensor]) -> dict[str, float | int]:
     if "rate_sum" in total:
         numbers["rate"] = total["rate_sum"].item() / N
     return numbers
+
+
+def distributions(sums: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What the panel's numbers sum up, for a figure, from the sums over all images.
+
+    Returns:
+        unit_variance (M * d) of z_e over the images; eigenvalues (d,) of its covariance, falling; where they exist
+        chosen (K,), how often each codeword was, and posterior (K,), its summed posterior.
+    """
+    total, N = _total(sums)
+    _, variance, covariance = _moments(total, N)
+    found = {
+        "unit_variance": variance.flatten(),
+        "eigenvalues": torch.linalg.eigvalsh(covariance).clamp(min=0).flip(0),
+    }
+    names = {"chosen": "use", "posterior": "posterior_sum"}
+    return found | {name: total[of] for name, of in names.items() if of in total}
 
 
 def active_units(mean: Tensor, variance: Tensor, noise: Tensor | None) -> int:
@@ -166,8 +178,12 @@ class Health(Metric):
         for name in self.names:
             setattr(self, name, getattr(self, name) + sums[name])
 
+    def sums(self) -> dict[str, Tensor]:
+        """What has been added up so far."""
+        return {name: getattr(self, name) for name in self.names}
+
     def compute(self) -> dict[str, float | int]:
-        return panel({name: getattr(self, name) for name in self.names})
+        return panel(self.sums())
 
 
 def collapse(
@@ -213,6 +229,22 @@ def _symptoms(numbers: Mapping[str, float | int]) -> list[tuple[str, str]]:
         text = f"the posterior over codewords tells {numbers['mutual_information']:.2f} bits of the image"
         found.append(("mutual_information", f"{text}; lower the bottleneck's weights or bottleneck.sigma_eps"))
     return found
+
+
+def _total(sums: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], float]:
+    """The sums in float64 on the processor, and the number of images."""
+    total = {name: value.detach().double().cpu() for name, value in sums.items()}
+    N = total["images"].item()
+    if not N > 0:
+        raise ValueError("the health panel needs at least one image, got none")
+    return total, N
+
+
+def _moments(total: Mapping[str, Tensor], N: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean and variance (M, d) of z_e over N images, and its covariance (d, d), averaged over the positions."""
+    mean = total["z_sum"] / N
+    variance = (total["z_square_sum"] / N - mean.square()).clamp(min=0)
+    return mean, variance, total["z_outer_sum"] / (N * len(mean)) - mean.T @ mean / len(mean)
 
 
 def _entropy(weights: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ class Stream(IntEnum):
     SHUFFLE = 0
     NOISE = 1
     SPLIT = 2
+    PRIOR = 3
 
 
 def generator(seed: int, stream: Stream, index: int = 0) -> torch.Generator:

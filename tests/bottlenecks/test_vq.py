@@ -9,7 +9,6 @@ from golden import golden
 from golden import squared_distances as numpy_distances
 
 from softvq.bottlenecks.codebook import (
-    perplexity,
     squared_distances,
     straight_through,
     truncated_normal_scaling,
@@ -127,24 +126,6 @@ def test_straight_through_has_the_value_of_one_and_the_gradient_of_the_other():
     torch.testing.assert_close(output, q)
     torch.testing.assert_close(to_z, 2 * q)
     assert to_q is None
-
-
-# --- perplexity
-
-
-@pytest.mark.parametrize("K", [2, 7, 128])
-def test_perplexity_is_k_when_codewords_are_used_equally(K):
-    assert perplexity(torch.eye(K).repeat(3, 1)).item() == pytest.approx(K, rel=1e-5)
-
-
-def test_perplexity_is_one_when_a_single_codeword_is_used():
-    assert perplexity(torch.eye(5)[2].expand(8, 3, 5)).item() == pytest.approx(1)
-
-
-def test_perplexity_is_that_of_the_mean_assignment():
-    # Three of four vectors use the first codeword: exp(-(3/4 ln 3/4 + 1/4 ln 1/4)) = 4 / 3^(3/4).
-    usage = torch.tensor([[[1.0, 0.0], [1.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]]])
-    assert perplexity(usage).item() == pytest.approx(4 / 3**0.75)
 
 
 # --- codebooks at the start

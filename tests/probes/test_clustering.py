@@ -1,234 +1,213 @@
-"""K-means on latent codes: scores by hand and by the formula, starts beside scikit-learn's."""
+"""K-means on latent codes: which start counts, what decides it, and Berthelot et al.'s way."""
 
 import threading
-from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
 
-from softvq.probes import clustering
-from softvq.probes.clustering import KMeansProbe, clustering_accuracy, nmi
-from softvq.probes.kmeans import assign, in_blocks, lloyd, plus_plus
+from softvq.probes.clustering import KMeansProbe, WhitenedKMeansProbe, whitened
+from softvq.probes.codes import Codes
+from softvq.probes.scores import clustering_accuracy, nmi
 
-
-@pytest.fixture(scope="module")
-def digits() -> tuple[np.ndarray, np.ndarray]:
-    data = load_digits()
-    return data.data.astype(np.float32), data.target
+DIGITS = load_digits()
+X, LABELS = DIGITS.data.astype(np.float32), DIGITS.target
 
 
-@pytest.fixture(scope="module")
-def codes(digits) -> np.ndarray:
-    """Digits, centred, and blurred by noise: whole numbers have equal distances, which rounding decides."""
-    X = digits[0] + np.random.default_rng(0).normal(0, 0.5, digits[0].shape).astype(np.float32)
-    return X - X.mean(0)
-
-
-def probe(n_init: int = 12, max_iter: int = 300, tol: float = 1e-4, seed: int = 0) -> KMeansProbe:
+def probe(n_init: int = 6, max_iter: int = 300, tol: float = 1e-4, seed: int = 0) -> KMeansProbe:
     return KMeansProbe(n_init, max_iter, tol, seed)
 
 
-def points(contingency: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
-    """Labels and clusters with the given table: a row for each class, a column for each cluster."""
-    table = np.array(contingency)
-    labels, clusters = np.indices(table.shape).reshape(2, -1)
-    return np.repeat(labels, table.ravel()), np.repeat(clusters, table.ravel())
+def whitened_probe(n_init: int = 3) -> WhitenedKMeansProbe:
+    return WhitenedKMeansProbe(n_init, 1000, 1e-4, seed=0)
 
 
-def nmi_by_formula(labels: np.ndarray, clusters: np.ndarray) -> float:
-    """2 I / (H + H) from the joint distribution, written out."""
-    joint = np.array(
-        [[np.mean((labels == a) & (clusters == b)) for b in np.unique(clusters)] for a in np.unique(labels)]
-    )
-    row, column = joint.sum(1), joint.sum(0)
-    information = sum(
-        joint[i, j] * np.log(joint[i, j] / (row[i] * column[j])) for i, j in np.argwhere(joint > 0)
-    )  # fmt: skip
-    return 2 * information / (-(row * np.log(row)).sum() - (column * np.log(column)).sum())
+def codes(test: np.ndarray, labels: np.ndarray, classes: int | None = None) -> Codes:
+    """Codes of which the test part alone counts."""
+    return Codes(test[:0], labels[:0], test, labels, classes or int(labels.max()) + 1)
 
 
-def test_accuracy_ignores_cluster_relabelling(digits):
-    labels = digits[1]
-    clusters = np.random.default_rng(0).integers(0, 10, len(labels))
-    renamed = np.random.default_rng(1).permutation(100)[clusters]
-    assert clustering_accuracy(labels, renamed) == clustering_accuracy(labels, clusters)
-    assert clustering_accuracy(labels, 7 - labels) == 1
+def test_a_start_is_scikit_learns():
+    seed = int(np.random.SeedSequence(0).spawn(1)[0].generate_state(1)[0])
+    theirs = KMeans(10, n_init=1, max_iter=300, tol=1e-4, random_state=seed).fit(X)
+    ours = probe(n_init=1).fit(X, 10, jobs=1)
+    np.testing.assert_array_equal(ours.labels_, theirs.labels_)
 
 
-def test_accuracy_is_the_best_match_and_not_the_greedy_one():
-    # Greedy takes 5 first and is left with 0: 5 of 13. The best match is 4 + 4.
-    assert clustering_accuracy(*points([[5, 4], [4, 0]])) == 8 / 13
+def test_scores_are_those_of_the_start_of_lowest_inertia():
+    starts = [
+        KMeans(10, n_init=1, random_state=int(child.generate_state(1)[0])).fit(X)
+        for child in np.random.SeedSequence(4).spawn(4)
+    ]
+    best = min(starts, key=lambda kmeans: kmeans.inertia_)
+    assert max(clustering_accuracy(LABELS, s.labels_) for s in starts) > clustering_accuracy(LABELS, best.labels_)
+    assert probe(n_init=4, seed=4)(codes(X, LABELS), jobs=2) == {
+        "clustering_accuracy": clustering_accuracy(LABELS, best.labels_),
+        "clustering_nmi": nmi(LABELS, best.labels_),
+    }
 
 
-@pytest.mark.parametrize(
-    ("table", "expected"),
-    [
-        ([[3, 0, 2], [0, 4, 1]], 7 / 10),  # three clusters, two classes: the third matches none
-        ([[3, 0], [0, 4], [2, 1]], 7 / 10),  # two clusters, three classes
-        ([[6], [4]], 6 / 10),  # one cluster stands for the larger class
-    ],
-)
-def test_each_cluster_stands_for_one_class_at_most(table, expected):
-    assert clustering_accuracy(*points(table)) == expected
-
-
-@pytest.mark.parametrize("table", [[[5, 1], [2, 4]], [[3, 0, 2], [0, 4, 1]], [[7, 1, 1], [0, 5, 0], [2, 2, 9]]])
-def test_nmi_is_twice_the_information_over_the_sum_of_entropies(table):
-    labels, clusters = points(table)
-    assert nmi(labels, clusters) == pytest.approx(nmi_by_formula(labels, clusters), abs=1e-12)
-
-
-def test_nmi_by_hand():
-    # Clusters split each of two equal classes in two: I = H(L) = ln 2, H(C) = 2 ln 2, so 2 ln 2 / (3 ln 2). The
-    # geometric mean of the entropies would give 1 / sqrt(2).
-    assert nmi(*points([[1, 1, 0, 0], [0, 0, 1, 1]])) == pytest.approx(2 / 3)
-
-
-def test_nmi_of_constant_clusters_is_zero_and_of_two_constants_one():
-    assert nmi([0, 1, 0, 1], [5, 5, 5, 5]) == 0
-    assert nmi([2, 2, 2], [5, 5, 5]) == 1
-
-
-def test_nmi_of_independent_clusters_is_zero():
-    assert nmi(*points([[2, 4], [3, 6]])) == pytest.approx(0, abs=1e-12)
-
-
-@pytest.mark.parametrize("K", [2, 10, 37])
-def test_iterations_are_those_of_scikit_learn(codes, K):
-    first = plus_plus(codes, K, [np.random.default_rng(s) for s in range(4)])
-    tol = 1e-4 * float(codes.var(axis=0).mean())
-    clusters, inertia = assign(codes, lloyd(in_blocks(codes, K), len(codes), first, 300, tol))
-    for s in range(4):
-        theirs = KMeans(K, init=first[s], n_init=1, max_iter=300, tol=1e-4).fit(codes)
-        np.testing.assert_array_equal(clusters[s], theirs.labels_)
-        assert inertia[s] == pytest.approx(theirs.inertia_, rel=1e-5)
-
-
-@pytest.mark.parametrize("empty", ["far away", "twice the same"])
-def test_an_empty_cluster_takes_the_farthest_code_as_in_scikit_learn(codes, empty):
-    first = codes[:5].copy()
-    first[3] = 1e3 if empty == "far away" else first[1]  # of equal centres, the first takes the codes
-    ours = assign(codes, lloyd(in_blocks(codes, 5), len(codes), first[None], 300, 0.0))[0][0]
-    theirs = KMeans(5, init=first, n_init=1, max_iter=300, tol=0.0).fit(codes).labels_
-    assert len(np.unique(ours)) == 5
-    np.testing.assert_array_equal(ours, theirs)
-
-
-def test_first_centres_are_distinct_codes_spread_out(codes):
-    drawn = plus_plus(codes, 10, [np.random.default_rng(s) for s in range(20)])
-    assert all(len(np.unique(centres, axis=0)) == 10 for centres in drawn)
-    at_random = np.stack([codes[np.random.default_rng(s).permutation(len(codes))[:10]] for s in range(20)])
-    assert assign(codes, drawn)[1].mean() < assign(codes, at_random)[1].mean()
-
-
-def test_inertia_is_the_squared_distance_to_the_means_of_the_clusters(digits):
-    X, labels = digits
-    found = probe()(X, labels, 10, 1)
-    own = [X[found.clusters == k].astype(np.float64) for k in range(10)]
-    assert found.inertia == pytest.approx(sum(((x - x.mean(0)) ** 2).sum() for x in own), rel=1e-4)
-
-
-def test_the_start_of_lowest_inertia_counts_and_not_the_most_accurate(monkeypatch):
-    labels = np.array([0, 0, 1, 1])
-    right, wrong = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])
-    # Starts of two groups: the best score has the highest inertia; of the two lowest, the first counts.
-    starts: Iterator[tuple[np.ndarray, float]] = iter([(right, 3.0), (wrong, 1.0), (right, 1.0), (right, 2.0)])
-
-    def kmeans(blocks, N, K, rngs, max_iter, tol):
-        clusters, inertia = zip(*(next(starts) for _ in rngs), strict=True)
-        return np.stack(clusters), np.array(inertia)
-
-    monkeypatch.setattr(clustering, "kmeans", kmeans)
-    found = probe(n_init=4)(np.eye(4, dtype=np.float32), labels, 2, 1)
-    assert (found.inertia, found.accuracy) == (1.0, 0.5)
-
-
-def test_more_starts_never_raise_the_inertia(digits):
-    inertia = [probe(n_init=n)(*digits, 10, 1).inertia for n in (1, 3, 9, 27)]
-    assert all(more <= less * (1 + 1e-6) for less, more in pairwise(inertia))
+def test_more_starts_never_raise_the_inertia():
+    inertia = [probe(n_init=n).fit(X, 10, 1).inertia_ for n in (1, 3, 9)]
+    assert all(more <= less for less, more in pairwise(inertia))
     assert inertia[-1] < inertia[0]
 
 
-def test_result_does_not_depend_on_jobs(digits):
-    one, two, many = (probe(n_init=25)(*digits, 10, jobs) for jobs in (1, 2, 5))
+def test_result_does_not_depend_on_jobs():
+    one, two, many = (probe().fit(X, 10, jobs) for jobs in (1, 2, 5))
     for other in (two, many):
-        assert (one.accuracy, one.nmi, one.inertia) == (other.accuracy, other.nmi, other.inertia)
-        np.testing.assert_array_equal(one.clusters, other.clusters)
+        assert one.inertia_ == other.inertia_
+        np.testing.assert_array_equal(one.labels_, other.labels_)
+        np.testing.assert_array_equal(one.cluster_centers_, other.cluster_centers_)
 
 
-def test_the_seed_decides_the_starts(digits):
-    first, again, other = (probe(n_init=1, seed=seed)(*digits, 10, 1) for seed in (0, 0, 1))
-    np.testing.assert_array_equal(first.clusters, again.clusters)
-    assert first.inertia != other.inertia
+def test_the_seed_decides_the_starts():
+    first, again, other = (probe(n_init=1, seed=seed).fit(X, 10, 1) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first.labels_, again.labels_)
+    assert first.inertia_ != other.inertia_
 
 
 def test_classes_far_apart_are_found():
     labels = np.repeat(np.arange(4), 50)
-    codes = 20 * np.eye(4)[labels] + np.random.default_rng(0).normal(size=(200, 4))
-    found = probe(n_init=5)(codes, labels, 4, 2)
-    assert (found.accuracy, found.nmi) == (1, pytest.approx(1))
+    apart = 20 * np.eye(4)[labels] + np.random.default_rng(0).normal(size=(200, 4))
+    found = probe()(codes(apart, labels), 2)
+    assert found == {"clustering_accuracy": 1, "clustering_nmi": pytest.approx(1)}
 
 
-def test_scale_and_offset_of_the_codes_do_not_matter(digits):
-    X, labels = digits
-    found, moved = probe()(X, labels, 10, 1), probe()(256 * X + 4096, labels, 10, 1)
-    assert moved.accuracy == pytest.approx(found.accuracy, abs=0.005)
-    assert moved.inertia == pytest.approx(256**2 * found.inertia, rel=1e-3)
+def test_scale_and_offset_of_the_codes_do_not_matter():
+    found, moved = probe()(codes(X, LABELS), 1), probe()(codes(256 * X + 4096, LABELS), 1)
+    assert moved["clustering_accuracy"] == pytest.approx(found["clustering_accuracy"], abs=0.005)
 
 
-def test_collapsed_codes_score_as_the_largest_class():
+def test_collapsed_codes_score_as_the_largest_class_and_are_told(capsys):
     labels = np.repeat([0, 1, 2], [60, 30, 10])
-    found = probe(n_init=3)(np.full((100, 8), 0.3, np.float32), labels, 3, 1)
-    assert (found.accuracy, found.nmi) == (0.6, pytest.approx(0, abs=1e-12))
+    found = probe(n_init=3)(codes(np.full((100, 8), 0.3, np.float32), labels), 1)
+    assert found == {"clustering_accuracy": 0.6, "clustering_nmi": 0}
+    said = capsys.readouterr().err
+    assert "K-means found 1 clusters in place of 3, as the 100 codes have only 1 distinct values" in said.replace(
+        "\n", " "
+    )
+    assert said.count("warning") == 1
 
 
-def test_fewer_distinct_codes_than_clusters_are_no_error():
+def test_fewer_distinct_codes_than_clusters_are_told(capsys):
     labels = np.repeat(np.arange(10), 20)
-    codes = np.eye(4, dtype=np.float32)[labels % 4]
-    assert len(np.unique(probe(n_init=3)(codes, labels, 10, 1).clusters)) == 4
+    few = np.eye(4, dtype=np.float32)[labels % 4]
+    assert len(np.unique(probe(n_init=3).fit(few, 10, 1).labels_)) == 4
+    assert "only 4 distinct values" in capsys.readouterr().err
 
 
-def test_progress_reaches_the_total_in_the_callers_thread(digits):
+def test_progress_reaches_the_total_in_the_callers_thread():
     calls = []
-    probe(n_init=25)(*digits, 10, 2, lambda done, total: calls.append((done, total, threading.get_ident())))
-    done = [call[0] for call in calls]
-    assert done == sorted(set(done))
-    assert calls[-1][:2] == (25, 25)
+    probe()(codes(X, LABELS), 2, lambda done, total: calls.append((done, total, threading.get_ident())))
+    assert [call[:2] for call in calls] == [(done, 6) for done in range(1, 7)]
     assert {call[2] for call in calls} == {threading.get_ident()}
 
 
+def test_an_interrupt_does_not_wait_for_the_starts_that_are_left():
+    def interrupt(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    before = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        probe(n_init=10_000)(codes(X, LABELS), 1, interrupt)
+    assert threading.active_count() == before
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_codes_that_are_not_finite_are_an_error(digits, value):
-    X = digits[0].copy()
-    X[41, 3] = value
-    with pytest.raises(ValueError, match="features hold NaN or infinity in 1 of 1797 rows, first in row 41"):
-        probe()(X, digits[1], 10, 1)
+def test_codes_that_are_not_finite_are_an_error(value):
+    bad = X.copy()
+    bad[41, 3] = value
+    with pytest.raises(ValueError, match="test codes hold NaN or infinity in 1 of 1797 rows, first in row 41"):
+        probe()(codes(bad, LABELS), 1)
 
 
-def test_codes_beyond_float32_squares_are_an_error(digits):
-    with pytest.raises(ValueError, match="features hold values beyond 1e15: the training has diverged"):
-        probe()(digits[0] * 1e18, digits[1], 10, 1)
+def test_codes_beyond_float32_squares_are_an_error():
+    with pytest.raises(ValueError, match="test codes hold values beyond 1e15: the training has diverged"):
+        probe()(codes(X * 1e18, LABELS), 1)
 
 
-def test_a_single_class_is_an_error(digits):
-    with pytest.raises(ValueError, match=r"labels hold a single class \(4\)"):
-        probe()(digits[0], np.full(1797, 4), 10, 1)
+def test_a_single_class_is_an_error():
+    with pytest.raises(ValueError, match=r"test labels hold a single class \(4\)"):
+        probe()(codes(X, np.full(1797, 4)), 1)
 
 
-def test_fewer_codes_than_clusters_are_an_error(digits):
-    with pytest.raises(ValueError, match="5 codes for 10 clusters; probe more test images"):
-        probe()(digits[0][:5], digits[1][:5], 10, 1)
+def test_fewer_codes_than_clusters_are_an_error():
+    with pytest.raises(ValueError, match="5 codes for 10 clusters; probe more images"):
+        probe()(codes(X[:5], LABELS[:5], 10), 1)
 
 
-def test_labels_of_another_length_are_an_error(digits):
+def test_labels_of_another_length_are_an_error():
     with pytest.raises(ValueError, match="each of the 1797 rows"):
-        probe()(digits[0], digits[1][:-1], 10, 1)
+        probe()(codes(X, LABELS[:-1]), 1)
 
 
-@pytest.mark.parametrize("key", ["n_init", "max_iter"])
-def test_a_setting_below_one_is_an_error(key):
-    with pytest.raises(ValueError, match=f"probes.clustering.{key} must be at least 1, got 0"):
-        probe(**{key: 0})
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"n_init": 0}, "probes.clustering.n_init must be at least 1, got 0"),
+        ({"n_init": 1.5}, "probes.clustering.n_init must be a whole number, got 1.5"),
+        ({"max_iter": 0}, "probes.clustering.max_iter must be at least 1, got 0"),
+        ({"tol": -1.0}, r"probes.clustering.tol must be at least 0, got -1\.0"),
+        ({"seed": "x"}, "probes.seed must be a whole number, got 'x'"),
+    ],
+)
+def test_a_wrong_setting_is_an_error(setting, message):
+    with pytest.raises(ValueError, match=message):
+        probe(**setting)
+
+
+# --- Berthelot et al.
+
+
+def test_whitened_codes_are_the_principal_components_of_equal_variance():
+    train, test = X[:1200], X[1200:]
+    varying = train.std(0) > 0
+    own, other = whitened(train, test)
+    pca = PCA(svd_solver="full", whiten=True).fit(train[:, varying].astype(np.float64))
+    n = len(train)
+    for found, raw in ((own, train), (other, test)):
+        expected = pca.transform(raw[:, varying].astype(np.float64)) / np.sqrt(n - 1)  # PCA whitens to variance 1
+        strong = pca.explained_variance_ > 1e-3
+        np.testing.assert_allclose(np.abs(found[:, : len(strong)][:, strong]), np.abs(expected[:, strong]), atol=1e-4)
+    gram = own.astype(np.float64).T @ own
+    np.testing.assert_allclose(np.diag(gram)[:20], 1, atol=1e-4)
+    np.testing.assert_allclose(gram - np.diag(np.diag(gram)), 0, atol=1e-4)
+
+
+def test_directions_that_do_not_vary_stay_zero():
+    train = np.concatenate([X[:500, 20:30], np.full((500, 3), 0.7, np.float32)], axis=1)
+    own, _ = whitened(train, train)
+    assert np.abs(own[:, 10:]).max() < 1e-3
+    assert np.isfinite(own).all()
+
+
+def test_units_of_small_variance_count_like_the_others():
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 200)
+    loud, quiet = 100 * rng.normal(size=400), 0.01 * (np.where(labels, 1, -1) + 0.1 * rng.normal(size=400))
+    both = np.stack([loud, quiet], axis=1).astype(np.float32)
+    shuffled = rng.permutation(400)
+    given = Codes(both[shuffled], labels[shuffled], both, labels, 2)
+    assert probe()(given, 1)["clustering_accuracy"] < 0.6
+    found = whitened_probe()(given, 1)
+    assert found["clustering_accuracy"] > 0.95
+    assert found["train_clustering_accuracy"] > 0.95
+
+
+def test_clusters_are_fitted_on_the_training_codes_alone():
+    train, labels = X[:1200], LABELS[:1200]
+    few, more = (whitened_probe()(Codes(train, labels, X[1200:n], LABELS[1200:n], 10), 1) for n in (1500, 1797))
+    for name in ("train_clustering_accuracy", "train_clustering_nmi"):
+        assert few[name] == more[name]
+    assert few["clustering_accuracy"] != more["clustering_accuracy"]
+
+
+def test_whitened_starts_are_random_codes():
+    found = whitened_probe(n_init=1).fit(X, 10, 1)
+    seed = int(np.random.SeedSequence(0).spawn(1)[0].generate_state(1)[0])
+    theirs = KMeans(10, init="random", n_init=1, max_iter=1000, random_state=seed).fit(X)
+    np.testing.assert_array_equal(found.labels_, theirs.labels_)

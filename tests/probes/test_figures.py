@@ -1,26 +1,29 @@
-"""Figures of a run: what they show, and that equal input gives equal bytes."""
+"""Figures of numbers: what they show, whatever a user's Matplotlib is set to; equal input gives equal bytes."""
 
+import itertools
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from softvq.bottlenecks.base import Latent
+from softvq.health import distributions, panel, statistics
 from softvq.probes import figures
+from softvq.probes.drawing import COLOURS, MARKERS, Album, class_style, image_grid
+
+DIGITS = load_digits()
+CODES, LABELS = DIGITS.data[:120].astype(np.float32), DIGITS.target[:120]
+NAMES = [str(number) for number in range(10)]
 
 
-@pytest.fixture
-def drawn(monkeypatch) -> list[Any]:
-    """The Matplotlib figures that were saved."""
-    saved: list[Any] = []
-    save = figures._save
-    monkeypatch.setattr(figures, "_save", lambda figure, path: (saved.append(figure), save(figure, path)))
-    return saved
+def album(folder: Path, *formats: str) -> Album:
+    return Album(folder, "vq on digits, seed 3", formats)
 
 
 def picture(path: Path) -> np.ndarray:
@@ -30,116 +33,244 @@ def picture(path: Path) -> np.ndarray:
         return np.asarray(image.convert("RGB"))
 
 
-def images(n: int, height: int, width: int, channels: int) -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (n, height, width, channels), np.uint8)
+def drawn_counts(K: int = 8) -> mpl.figure.Figure:
+    return figures.codebook_use(np.arange(K), None)
 
 
-def few_codes() -> tuple[np.ndarray, np.ndarray]:
-    data = load_digits()
-    return data.data[:120].astype(np.float32), data.target[:120]
+# --- what all share
 
 
-@pytest.mark.parametrize("shape", [(10, 28, 28, 1), (16, 32, 32, 3), (1, 8, 8, 1), (4, 20, 40, 3)])
-def test_reconstructions_stand_below_their_originals(tmp_path, drawn, shape):
-    originals = images(*shape)
-    figures.reconstructions(originals, 255 - originals, tmp_path / "figures" / "r.png", "a title")
-    n, height, width, _ = shape
-    shown = picture(tmp_path / "figures" / "r.png")
-    assert shown.shape[1] > n * width  # at least a dot a pixel
-    assert shown.shape[0] > 2 * height
-    (figure,) = drawn
-    assert figure.get_suptitle() == "a title"
-    axes = np.array(figure.axes).reshape(2, n)
-    assert [axis.get_ylabel() for axis in axes[:, 0]] == ["input", "output"]
-    for upper, lower, original in zip(axes[0], axes[1], originals, strict=True):
-        np.testing.assert_allclose(upper.images[0].get_array(), original.squeeze() / 255)
-        np.testing.assert_allclose(lower.images[0].get_array(), 1 - original.squeeze() / 255)
-        assert upper.get_position().y0 > lower.get_position().y0
+def test_a_figure_says_whose_it_is_and_has_a_caption_beside_it(tmp_path):
+    book, seen = album(tmp_path / "figures"), []
+
+    def draw() -> mpl.figure.Figure:
+        seen.append(drawn_counts())
+        return seen[0]
+
+    book.add("use", "use of the codebook", "How often each is chosen.", draw)
+    book.add("again", "the same", "Another caption.", drawn_counts)
+    assert seen[0].get_suptitle() == "vq on digits, seed 3\nuse of the codebook"
+    captions = (tmp_path / "figures" / "captions.md").read_text()
+    assert "## use.png\n\nHow often each is chosen. Model: vq on digits, seed 3.\n" in captions
+    assert "## again.png\n\nAnother caption." in captions
+    assert picture(tmp_path / "figures" / "use.png").size > 0
 
 
-def test_bytes_and_fractions_show_the_same_images(tmp_path):
-    x = images(3, 8, 8, 3)
-    figures.reconstructions(x, x, tmp_path / "bytes.png", "same")
-    figures.reconstructions(x / 255, x / 255, tmp_path / "fractions.png", "same")
-    assert (tmp_path / "bytes.png").read_bytes() == (tmp_path / "fractions.png").read_bytes()
+def test_further_formats_stand_beside_the_png(tmp_path):
+    album(tmp_path, "pdf", "svg").add("use", "", "", drawn_counts)
+    assert (tmp_path / "use.pdf").read_bytes().startswith(b"%PDF")
+    assert b"<svg" in (tmp_path / "use.svg").read_bytes()
+    assert {path.name for path in tmp_path.iterdir()} == {"use.png", "use.pdf", "use.svg", "captions.md"}
 
 
-def test_images_of_two_shapes_are_an_error(tmp_path):
-    with pytest.raises(ValueError, match=r"got \(3, 8, 8, 1\) and \(3, 8, 9, 1\)"):
-        figures.reconstructions(images(3, 8, 8, 1), images(3, 8, 9, 1), tmp_path / "r.png", "")
+def test_equal_pictures_have_equal_bytes(tmp_path):
+    for name in ("a", "b"):
+        album(tmp_path / name, "pdf", "svg").add("use", "", "", drawn_counts)
+    for suffix in ("png", "pdf", "svg"):
+        assert (tmp_path / "a" / f"use.{suffix}").read_bytes() == (tmp_path / "b" / f"use.{suffix}").read_bytes()
 
 
-def test_tsne_shows_a_subset_that_the_seed_decides(tmp_path, drawn):
-    codes, labels = few_codes()
-    embedding = figures.tsne(codes, labels, tmp_path / "a.png", seed=0, points=60, title="digits")
-    again = figures.tsne(codes, labels, tmp_path / "b.png", seed=0, points=60, title="digits")
-    figures.tsne(codes, labels, tmp_path / "c.png", seed=1, points=60, title="digits")
-    assert embedding.shape == (60, 2)
-    np.testing.assert_array_equal(embedding, again)
-    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
-    assert (tmp_path / "a.png").read_bytes() != (tmp_path / "c.png").read_bytes()
-    (axis,) = drawn[0].axes
-    assert axis.get_title() == "digits (60 codes)"
-    assert [text.get_text() for text in axis.get_legend().get_texts()] == [str(name) for name in range(10)]
-    assert sum(len(points.get_offsets()) for points in axis.collections) == 60
+def test_a_figure_that_cannot_be_drawn_is_a_warning(tmp_path, capsys):
+    def fails() -> mpl.figure.Figure:
+        raise OSError("disk full")
+
+    book = album(tmp_path)
+    book.add("use", "", "", fails)
+    book.add("again", "", "", drawn_counts)
+    assert "figure use could not be drawn: OSError: disk full" in capsys.readouterr().err
+    assert "use.png" not in (tmp_path / "captions.md").read_text()
+    assert (tmp_path / "again.png").exists()
 
 
-def test_tsne_keeps_classes_that_lie_apart_apart(tmp_path):
-    labels = np.tile(np.arange(3), 30)
-    codes = 50 * np.eye(3)[labels] + np.random.default_rng(0).normal(size=(90, 3))
-    embedding = figures.tsne(codes.astype(np.float32), labels, tmp_path / "t.png", seed=0, points=90, title="")
-    distance = np.linalg.norm(embedding[:, None] - embedding[None], axis=-1) + 1e9 * np.eye(90)
-    neighbour = distance.argmin(1)
-    order = np.sort(np.random.default_rng(0).permutation(90)[:90])
-    assert (labels[order][neighbour] == labels[order]).all()
-
-
-@pytest.mark.parametrize("codes", [np.zeros((40, 8)), np.arange(40.0)[:, None]], ids=["collapsed", "one wide"])
-def test_codes_without_two_directions_are_drawn_too(tmp_path, codes):
-    embedding = figures.tsne(codes.astype(np.float32), np.arange(40) % 4, tmp_path / "t.png", 0, 40, "few")
-    assert np.isfinite(embedding).all()
-    assert picture(tmp_path / "t.png").size > 0
-
-
-def test_more_than_ten_classes_stay_apart_by_their_markers(tmp_path, drawn):
-    codes, _ = few_codes()
-    figures.tsne(codes, np.arange(120) % 25, tmp_path / "t.png", 0, 120, "many")
-    looks = {
-        (tuple(points.get_facecolor()[0]), points.get_paths()[0].vertices.tobytes())
-        for points in drawn[0].axes[0].collections
-    }
-    assert len(looks) == 25
-
-
-def test_codebook_use_counts_dead_codewords_and_perplexity(tmp_path, drawn):
-    # Two of four codewords, each half of the time: entropy ln 2, perplexity 2.
-    figures.codebook_use(np.array([0, 5, 0, 5]), tmp_path / "c.png", "vq")
-    (axis,) = drawn[0].axes
-    assert axis.get_title() == "vq\nK = 4, perplexity 2.0, 2 dead"
-    assert [bar.get_height() for bar in axis.patches] == [50, 50, 0, 0]
-
-
-@pytest.mark.parametrize("K", [2, 32, 512])
-def test_codebook_use_is_a_readable_picture_of_one_size(tmp_path, K):
-    figures.codebook_use(np.arange(K) + 1, tmp_path / "c.png", "vq")
-    figures.codebook_use(np.arange(K) + 1, tmp_path / "again.png", "vq")
-    shown = picture(tmp_path / "c.png")
-    assert shown.shape == (480, 960, 3)
-    assert len(np.unique(shown.reshape(-1, 3), axis=0)) > 10
-    assert (tmp_path / "c.png").read_bytes() == (tmp_path / "again.png").read_bytes()
-
-
-def test_an_unused_codebook_is_an_error(tmp_path):
-    with pytest.raises(ValueError, match="counts of 8 codewords must have a positive sum, got 0"):
-        figures.codebook_use(np.zeros(8, int), tmp_path / "c.png", "vq")
-
-
-def test_drawing_leaves_matplotlib_as_it_was(tmp_path):
-    before = dict(mpl.rcParams)
-    figures.codebook_use(np.ones(4), tmp_path / "c.png", "vq")
-    assert dict(mpl.rcParams) == before
+@pytest.mark.parametrize("settings", [{"text.usetex": True}, {"font.size": 40}, {"figure.dpi": 13, "savefig.dpi": 9}])
+def test_a_users_settings_do_not_reach_the_figures(tmp_path, settings):
+    album(tmp_path).add("plain", "", "", drawn_counts)
+    with mpl.rc_context(settings):
+        before = dict(mpl.rcParams)
+        album(tmp_path).add("theirs", "", "", drawn_counts)
+        assert dict(mpl.rcParams) == before
+    assert (tmp_path / "plain.png").read_bytes() == (tmp_path / "theirs.png").read_bytes()
 
 
 def test_matplotlib_is_loaded_when_something_is_drawn():
     code = "import sys, softvq.probes.figures; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# What each kind of dichromat sees of linear RGB (Machado, Oliveira & Fernandes, 2009, severity 1).
+SEEN_BY = {
+    "anybody": np.eye(3),
+    "protanopes": np.array([[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]]),
+    "deuteranopes": np.array([[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]]),
+    "tritanopes": np.array([[1.256, -0.077, -0.179], [-0.078, 0.931, 0.147], [0.005, 0.691, 0.304]]),
+}
+
+
+@pytest.mark.parametrize("eyes", SEEN_BY)
+def test_any_eyes_tell_the_colours_apart(eyes):
+    linear = np.array([mpl.colors.to_rgb(colour) for colour in COLOURS]) ** 2.2
+    seen = (linear @ SEEN_BY[eyes].T).clip(0, 1) ** (1 / 2.2)
+    nearest = min(np.linalg.norm(a - b) for a, b in itertools.combinations(seen, 2))
+    assert nearest > 0.1
+    white = np.linalg.norm(1 - seen, axis=1)
+    assert white.min() > 0.3  # on paper
+
+
+def test_a_hundred_classes_look_different():
+    assert len({class_style(number) for number in range(100)}) == len(COLOURS) * len(MARKERS) == 100
+
+
+# --- t-SNE
+
+
+def test_tsne_shows_a_subset_that_the_seed_decides():
+    points, shown = figures.tsne_points(CODES, seed=0, points=60)
+    again, _ = figures.tsne_points(CODES, seed=0, points=60)
+    _, other = figures.tsne_points(CODES, seed=1, points=60)
+    assert points.shape == (60, 2)
+    np.testing.assert_array_equal(points, again)
+    assert (shown != other).any()
+    assert len(np.unique(shown)) == 60
+
+
+def test_tsne_keeps_classes_that_lie_apart_apart():
+    labels = np.tile(np.arange(3), 30)
+    codes = 50 * np.eye(3)[labels] + np.random.default_rng(0).normal(size=(90, 3))
+    points, shown = figures.tsne_points(codes.astype(np.float32), seed=0, points=90)
+    distance = np.linalg.norm(points[:, None] - points[None], axis=-1) + 1e9 * np.eye(90)
+    assert (labels[shown][distance.argmin(1)] == labels[shown]).all()
+
+
+@pytest.mark.parametrize("codes", [np.zeros((40, 8)), np.arange(40.0)[:, None]], ids=["collapsed", "one wide"])
+def test_codes_without_two_directions_are_drawn_too(codes):
+    points, shown = figures.tsne_points(codes.astype(np.float32), 0, 40)
+    assert np.isfinite(points).all()
+    assert figures.tsne(points, shown % 4, NAMES).axes
+
+
+def test_every_point_is_shown_in_its_classes_colour():
+    points = np.random.default_rng(0).normal(size=(120, 2))
+    (axis,) = figures.tsne(points, LABELS, NAMES).axes
+    assert sum(len(group.get_offsets()) for group in axis.collections) == 120
+    for number, group in enumerate(axis.collections):
+        np.testing.assert_allclose(group.get_offsets(), points[number == LABELS])
+        assert mpl.colors.to_hex(group.get_facecolor()[0]) == COLOURS[number].lower()
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == NAMES
+
+
+def test_a_name_stands_where_its_class_is():
+    rng = np.random.default_rng(0)
+    # Class 0 lies in two parts, left and right of class 1: its mean is where class 1 is. Class 2 lies scattered in it.
+    parts = {0: [(-10, 0), (10, 0)], 1: [(0, 0)]}
+    points = np.concatenate([rng.normal(at, 0.5, (50, 2)) for of in parts.values() for at in of])
+    labels = np.repeat([0, 0, 1], 50)
+    scattered = points[::15] + 0.01
+    places = figures.class_places(np.concatenate([points, scattered]), np.append(labels, np.full(len(scattered), 2)))
+    assert places.keys() == {0, 1}
+    assert abs(places[0][0]) == pytest.approx(10, abs=1)
+    assert abs(places[1][0]) == pytest.approx(0, abs=1)
+
+
+@pytest.mark.parametrize("classes", [25, 150])
+def test_many_classes_are_drawn(tmp_path, classes):
+    rng = np.random.default_rng(0)
+    labels = np.arange(600) % classes
+    points = rng.normal(size=(classes, 2))[labels] * 20 + rng.normal(size=(600, 2))
+    names = [f"class number {number}" for number in range(classes)]
+    album(tmp_path).add("tsne", "many", "", lambda: figures.tsne(points, labels, names))
+    assert picture(tmp_path / "tsne.png").shape[1] < 2500
+    (axis,) = figures.tsne(points, labels, names).axes
+    assert (axis.get_legend() is None) == (classes > figures.LEGEND_CLASSES)
+    assert len(axis.collections) == classes
+
+
+def test_classes_without_points_are_not_in_the_legend():
+    (axis,) = figures.tsne(np.random.default_rng(0).normal(size=(40, 2)), np.arange(40) % 2 * 7, NAMES).axes
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["0", "7"]
+
+
+def test_points_without_labels_have_one_colour():
+    (axis,) = figures.tsne(np.random.default_rng(0).normal(size=(40, 2)), None, []).axes
+    assert len(axis.collections) == 1
+    assert axis.get_legend() is None
+
+
+# --- codebook, health and curve
+
+
+def test_codebook_use_falls_from_the_most_used_codeword():
+    (axis,) = figures.codebook_use(np.array([1, 0, 6, 3]), np.array([0.4, 0.2, 0.2, 0.2])).axes
+    np.testing.assert_allclose(axis.patches[0].get_data().values, [60, 30, 10, 0])
+    np.testing.assert_allclose(axis.lines[0].get_ydata(), [40, 20, 20, 20])
+    assert axis.lines[1].get_ydata()[0] == 25  # if all were used alike
+
+
+def of_soft_quantizer() -> dict[str, torch.Tensor]:
+    z_e = torch.randn(200, 1, 6) * torch.tensor([1, 1, 1, 0.5, 0.01, 0.01])
+    w = torch.softmax(torch.randn(200, 1, 16), -1)
+    latent = Latent(z_e, z_e.sum(), taps={"z_e": z_e, "posterior": w, "index": w.argmax(-1)})
+    return statistics(latent, torch.zeros(16, 6))
+
+
+def test_health_shows_units_directions_codewords_and_every_number():
+    sums = of_soft_quantizer()
+    numbers, found = panel(sums), {name: value.numpy() for name, value in distributions(sums).items()}
+    curve = {"train/perplexity": ([1, 2], [3.0, 4.0]), "val/perplexity": ([2], [5.0]), "train/loss": ([1, 2], [1, 1])}
+    figure = figures.health(numbers, found, curve)
+    units, spectrum, codebook, perplexity = (axis for axis in figure.axes if axis.get_visible())
+    assert units.get_title() == "active units: 4 of 6"
+    active, rest = (patch.get_data().values for patch in units.patches)
+    np.testing.assert_allclose([*active, *rest], sorted(found["unit_variance"], reverse=True))
+    assert len(active) == 4
+    assert sum(spectrum.lines[0].get_ydata()) == pytest.approx(1)
+    assert "of K = 16" in codebook.get_title()
+    np.testing.assert_array_equal(perplexity.lines[0].get_ydata(), [3, 4])
+    written = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert [line.split(":")[0] for line in written] == [name.replace("_", " ") for name in numbers]
+
+
+def test_health_of_a_plain_collapsed_code_is_drawn(tmp_path):
+    z_e = torch.zeros(30, 1, 4)
+    sums = statistics(Latent(z_e, z_e.sum(), taps={"z_e": z_e}), None)
+    found = {name: value.numpy() for name, value in distributions(sums).items()}
+    album(tmp_path).add("health", "", "", lambda: figures.health(panel(sums), found, {}))
+    assert picture(tmp_path / "health.png").size > 0
+
+
+def test_a_curve_has_a_panel_for_each_number():
+    curve = {
+        "train/loss": ([1, 2, 3], [3.0, 2.0, 1.0]),
+        "val/loss": ([3], [1.5]),
+        "train/kl_loss": ([1, 2], [0.0, 1.0]),
+    }
+    figure = figures.curve(curve, ["loss", "kl_loss"])
+    loss, kl = figure.axes
+    assert [len(line.get_xdata()) for line in loss.lines] == [3, 1]
+    assert [text.get_text() for text in loss.get_legend().get_texts()] == ["train", "val"]
+    assert kl.get_title() == "kl loss"
+
+
+# --- images
+
+
+@pytest.mark.parametrize("shape", [(10, 28, 28, 1), (16, 32, 32, 3), (1, 8, 8, 1), (4, 20, 40, 3)])
+def test_rows_of_images_stand_below_each_other(shape):
+    upper = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    lower = (255 - upper[: len(upper) // 2 + 1]) / 255 + 0.1  # fewer, and beyond white
+    (axis,) = image_grid([upper, lower], ("input", "output")).axes
+    shown = np.asarray(axis.images[0].get_array()).reshape(*axis.images[0].get_array().shape[:2], -1)
+    _, height, width, _ = shape
+    down = shown.shape[0] - height
+    for number, image in enumerate(upper):
+        left = number * (shown.shape[1] - width) // max(1, len(upper) - 1)
+        np.testing.assert_allclose(shown[:height, left : left + width], image / 255)
+        if number < len(lower):
+            np.testing.assert_allclose(shown[down:, left : left + width], lower[number].clip(0, 1))
+        else:
+            assert (shown[down:, left : left + width] == 1).all()
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["input", "output"]
+
+
+def test_images_of_two_channels_are_an_error():
+    with pytest.raises(ValueError, match=r"C = 1 or 3, got \(3, 8, 8, 2\)"):
+        image_grid([np.zeros((3, 8, 8, 2))], ("",))

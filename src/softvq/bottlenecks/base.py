@@ -26,7 +26,8 @@ class Latent:
         z: (B, M, d), read by the decoder.
         penalty: (), weighted sum of the bottleneck's loss terms, mean over the batch; added to the reconstruction loss.
         terms: unweighted loss terms and diagnostics, each (); logged under their names.
-        taps: what the probes can read, by name; always `z_e` (B, M, d), the noiseless encoder output.
+        taps: what the probes can read, by name; always `z_e` (B, M, d), the noiseless encoder output. The health panel
+            reads those that softvq.health.statistics names, e.g. `index`, `posterior`, `rate`, `log_var`.
     """
 
     z: Tensor

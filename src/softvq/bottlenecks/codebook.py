@@ -1,4 +1,4 @@
-"""What bottlenecks with a codebook share: initialisation, distances, the straight-through estimator, perplexity."""
+"""What bottlenecks with a codebook share: initialisation, distances, the straight-through estimator."""
 
 import math
 
@@ -42,12 +42,3 @@ def squared_distances(z: Tensor, codebook: Tensor) -> Tensor:
 def straight_through(z: Tensor, quantized: Tensor) -> Tensor:
     """The value of `quantized`; its gradient goes to `z` unchanged (paper, below eq. 27)."""
     return z + (quantized - z).detach()
-
-
-def perplexity(usage: Tensor) -> Tensor:
-    """exp(entropy) of the mean assignment: K when all codewords are used alike, 1 when a single one is.
-
-    Shapes: usage (..., K), rows of non-negative weights; normalised here. Returns ().
-    """
-    mean = usage.detach().reshape(-1, usage.shape[-1]).mean(0)
-    return torch.special.entr(mean / mean.sum()).sum().exp()

@@ -31,6 +31,7 @@ SCHEMA: dict[str, Kind] = {
     "seed": whole(0, LARGEST_SEED).means("of the initial weights, the order of the images and the noise"),
     "trained": flag().means("false: a floor that needs no training, whatever trainer.max_steps says"),
     "penalty_weight": number(0).means("one factor for all of the bottleneck's own weights"),
+    "figures": anything().null("PNG alone").means("formats of figures beside PNG: pdf, svg or [pdf,svg]"),
     "resume": word("auto", "never").means("auto goes on from the last checkpoint; never starts over"),
     "experiment_name": label().means("groups the run folders and the tracker's runs"),
     "fidelity": word("paper", "released").means("the paper's text, or its released notebooks"),
@@ -144,7 +145,7 @@ SCHEMA: dict[str, Kind] = {
 }
 # What a run cannot do without, even where `~KEY` or `GROUP=null` takes it away.
 NEEDED = (
-    *(key for key in SCHEMA if "." not in key and key not in ("run", "out")),
+    *(key for key in SCHEMA if "." not in key and key not in ("run", "out", "figures")),
     *(f"{part}._target_" for part in ("bottleneck", "network.encoder", "network.decoder", "reconstruction")),
     *(f"{part}._target_" for part in ("data.module", "data.source", "probes.clustering", "probes.classification")),
     "optimizer._target_",

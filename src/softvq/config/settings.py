@@ -9,6 +9,7 @@ from softvq.config.compose import groups, options
 from softvq.config.names import settings_of
 from softvq.config.schema import NEEDED, kind_of
 
+FIGURE_FORMATS = ("pdf", "svg")  # beside PNG
 # What updates every number by itself, so that stacked weights are updated as they would be alone.
 ELEMENTWISE = {f"torch.optim.{name}" for name in ("Adam", "AdamW", "Adamax", "RAdam", "RMSprop", "Adagrad", "SGD")}
 
@@ -33,10 +34,29 @@ def check_settings(config: DictConfig, evaluating: bool = False) -> None:
             kind.refuse(key, OmegaConf.select(config, key))
         except ValueError as error:
             faults.append(str(error))
+    try:
+        figure_formats(config.get("figures"))
+    except ValueError as error:
+        faults.append(str(error))
     if not faults and not evaluating and config.probes.part == "validation" and not config.data.val_fraction:
         faults.append("probes.part=validation needs images set aside; set data.val_fraction, as data.val_fraction=0.1")
     if faults:
         raise ValueError("\n  ".join(faults))
+
+
+def figure_formats(figures: Any) -> list[str]:
+    """The formats beside PNG that `figures` asks for.
+
+    Raises:
+        ValueError: for anything but pdf, svg or a list of them.
+    """
+    asked = [] if figures is None else list(figures) if isinstance(figures, ListConfig | list) else [figures]
+    for name in asked:
+        if name not in (*FIGURE_FORMATS, "png"):
+            raise ValueError(
+                f"figures must be pdf, svg or a list of them like [pdf,svg], got {name!r}; PNGs are always written"
+            )
+    return [name for name in FIGURE_FORMATS if name in asked]
 
 
 def _follows(as_written: Any) -> bool:

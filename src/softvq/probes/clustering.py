@@ -1,103 +1,140 @@
 """K-means on latent codes, scored against the labels: clustering accuracy and NMI (Wu & Flierl, arXiv:1905.11062)."""
 
+import warnings
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike
-from scipy.optimize import linear_sum_assignment
 from threadpoolctl import threadpool_limits
 
 from softvq.checks import at_least
-from softvq.probes.blas import even_blocks
+from softvq.console import screen
 from softvq.probes.checks import checked_features, checked_labels
-from softvq.probes.kmeans import in_blocks, kmeans
+from softvq.probes.codes import Codes
 from softvq.probes.progress import Progress
+from softvq.probes.scores import clustering_accuracy, nmi
 
-
-@dataclass(frozen=True, eq=False)  # arrays have no single truth value to compare by
-class Clustering:
-    """The best of all starts and its scores, as fractions of 1."""
-
-    accuracy: float
-    nmi: float
-    inertia: float  # sum of squared distances to the own centre, in squared latent units
-    clusters: np.ndarray  # (N,) cluster of each code
+if TYPE_CHECKING:
+    from sklearn.cluster import KMeans
 
 
 class KMeansProbe:
-    """K-means from `n_init` independent k-means++ starts; the one with the lowest inertia counts, never the best score.
+    """scikit-learn's K-means on the test codes, as the released notebook has it: as many clusters as classes.
 
-    Start i has its own seed, spawned from `seed`. Starts run in groups of about ten, a group on one thread and `jobs`
-    groups at a time. Groups do not depend on `jobs`, so neither does the result: the same bits for any number.
+    `n_init` k-means++ starts, of which the one with the lowest inertia counts, never the one with the best score.
     """
 
+    init = "k-means++"
+
     def __init__(self, n_init: int, max_iter: int, tol: float, seed: int) -> None:
-        at_least("probes.clustering.n_init", n_init, 1)
-        at_least("probes.clustering.max_iter", max_iter, 1)
+        at_least("probes.clustering.n_init", n_init, 1, whole=True)
+        at_least("probes.clustering.max_iter", max_iter, 1, whole=True)
         at_least("probes.clustering.tol", tol, 0)
+        at_least("probes.seed", seed, 0, whole=True)
         self.n_init, self.max_iter, self.tol, self.seed = n_init, max_iter, tol, seed
 
-    def __call__(
-        self,
-        features: np.ndarray,
-        labels: np.ndarray,
-        n_clusters: int,
-        jobs: int,
-        progress: Progress | None = None,
-    ) -> Clustering:
-        """Clusters the codes and scores the clusters.
+    def __call__(self, codes: Codes, jobs: int, progress: Progress | None = None) -> dict[str, float]:
+        """Clusters the test codes and scores the clusters.
 
-        Shapes: features (N, d), cast to float32; labels (N,).
-        Raises: ValueError: for features that are not finite, labels of one class, or fewer codes than clusters.
+        Raises:
+            ValueError: for codes that are not finite, labels of one class, or fewer codes than clusters.
         """
-        features = checked_features(features, "features")
-        labels = checked_labels(labels, len(features), "labels")
+        features = checked_features(codes.test, "test codes")
+        labels = checked_labels(codes.test_labels, len(features), "test labels")
+        clusters = self.fit(features, codes.classes, jobs, progress).labels_
+        return {"clustering_accuracy": clustering_accuracy(labels, clusters), "clustering_nmi": nmi(labels, clusters)}
+
+    def fit(self, features: np.ndarray, n_clusters: int, jobs: int, progress: Progress | None = None) -> "KMeans":
+        """The start of lowest inertia, of `n_init`; `jobs` of them run at a time.
+
+        Start i has its own seed, drawn from `seed`, and one thread. So the result has the same bits for any number of
+        jobs, and more starts never give a higher inertia.
+
+        Shapes: features (N, d), float32.
+
+        Raises:
+            ValueError: for fewer codes than clusters.
+        """
         if len(features) < n_clusters:
             raise ValueError(
                 f"K-means needs at least as many codes as clusters, got {len(features)} codes for {n_clusters} "
-                "clusters; probe more test images (probes.test_limit)"
+                "clusters; probe more images (probes.test_limit)"
             )
-        blocks = in_blocks(features, n_clusters)  # one copy, which all starts share
+        from sklearn.cluster import KMeans  # seconds to load
+        from sklearn.exceptions import ConvergenceWarning
 
-        def best_of(rngs: list[np.random.Generator]) -> tuple[float, np.ndarray]:
-            clusters, inertia = kmeans(blocks, len(features), n_clusters, rngs, self.max_iter, self.tol)
-            best = int(inertia.argmin())  # the first of equals
-            return float(inertia[best]), clusters[best]
+        def start(seed: int) -> "KMeans":
+            with threadpool_limits(1, user_api="openmp"):  # of this Python thread alone
+                kmeans = KMeans(
+                    n_clusters, init=self.init, n_init=1, max_iter=self.max_iter, tol=self.tol, random_state=seed
+                )
+                return kmeans.fit(features)
 
-        rngs = [np.random.default_rng(child) for child in np.random.SeedSequence(self.seed).spawn(self.n_init)]
-        groups = [rngs[block] for block in even_blocks(self.n_init, min(10, -(-self.n_init // 2)))]
-        with threadpool_limits(1, user_api="blas"):
+        seeds = [int(child.generate_state(1)[0]) for child in np.random.SeedSequence(self.seed).spawn(self.n_init)]
+        with threadpool_limits(1, user_api="blas"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # it is told once, below, and not for each start
             pool = ThreadPoolExecutor(max(1, jobs))
             try:
-                futures = {pool.submit(best_of, group): len(group) for group in groups}
-                done = 0
-                for future in as_completed(futures):
+                futures = [pool.submit(start, seed) for seed in seeds]
+                for done, future in enumerate(as_completed(futures), start=1):
                     future.result()  # an error ends the probe now
-                    done += futures[future]
                     if progress:
                         progress(done, self.n_init)
             finally:
-                pool.shutdown(cancel_futures=True)  # an interrupt does not wait for the groups that are still queued
-        inertia, clusters = min((future.result() for future in futures), key=lambda result: result[0])
-        return Clustering(clustering_accuracy(labels, clusters), nmi(labels, clusters), inertia, clusters)
+                pool.shutdown(cancel_futures=True)  # an interrupt does not wait for the starts that are still queued
+        best = min((future.result() for future in futures), key=lambda kmeans: kmeans.inertia_)  # the first of equals
+        if (found := len(np.unique(best.labels_))) < n_clusters:
+            screen.print_warning(
+                f"clustering: K-means found {found} clusters in place of {n_clusters}, as the {len(features):,} codes "
+                f"have only {len(np.unique(features, axis=0)):,} distinct values"
+            )
+        return best
 
 
-def clustering_accuracy(labels: ArrayLike, clusters: ArrayLike) -> float:
-    """Share of points whose cluster stands for their class, under the best one-to-one match of clusters and classes.
+class WhitenedKMeansProbe(KMeansProbe):
+    """K-means as the public code of Berthelot et al. (2018) has it: fitted on the whitened training codes.
 
-    The match is the Hungarian algorithm's; of more clusters than classes (or fewer), those left over count as wrong.
-    Example: labels 0 0 1 1 and clusters 5 5 5 3 match 5 with 0 and 3 with 1: three of four points, 0.75.
+    The codes are centred by the training codes' mean and multiplied by V (S + 1e-5)^-1 of their singular value
+    decomposition U S V^T, so that inactive directions count like active ones. The starts' centres are random codes.
+    Test codes get the cluster of the nearest centre; training codes are scored as well.
+
+    Reference: Berthelot et al. (2018), "Understanding and Improving Interpolation in Autoencoders via an Adversarial
+    Regularizer", code at github.com/brain-research/acai, cluster.py.
     """
-    classes, label = np.unique(np.asarray(labels), return_inverse=True)
-    names, cluster = np.unique(np.asarray(clusters), return_inverse=True)
-    counts = np.zeros((len(names), len(classes)), dtype=np.int64)  # contingency table
-    np.add.at(counts, (cluster, label), 1)
-    return float(counts[linear_sum_assignment(counts, maximize=True)].sum() / len(label))
+
+    init = "random"
+
+    def __call__(self, codes: Codes, jobs: int, progress: Progress | None = None) -> dict[str, float]:
+        """Clusters the training codes and scores the clusters of training and test codes.
+
+        Raises:
+            ValueError: as KMeansProbe, and for two widths d.
+        """
+        train, test = checked_features(codes.train, "train codes"), checked_features(codes.test, "test codes")
+        train_labels = checked_labels(codes.train_labels, len(train), "train labels")
+        test_labels = checked_labels(codes.test_labels, len(test), "test labels")
+        train, test = whitened(train, test)
+        kmeans = self.fit(train, codes.classes, jobs, progress)
+        with threadpool_limits(1):
+            clusters = kmeans.predict(test)
+        return {
+            "clustering_accuracy": clustering_accuracy(test_labels, clusters),
+            "clustering_nmi": nmi(test_labels, clusters),
+            "train_clustering_accuracy": clustering_accuracy(train_labels, kmeans.labels_),
+            "train_clustering_nmi": nmi(train_labels, kmeans.labels_),
+        }
 
 
-def nmi(labels: ArrayLike, clusters: ArrayLike) -> float:
-    """Normalised mutual information 2 I(L; C) / (H(L) + H(C)), the paper's form; 1 for two constant labelings."""
-    from sklearn.metrics import normalized_mutual_info_score  # a second to load, which the first step need not wait for
+def whitened(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both parts in the training codes' principal directions, each of the same variance in the training codes.
 
-    return float(normalized_mutual_info_score(labels, clusters, average_method="arithmetic"))
+    Shapes: train (N, d), test (n, d), float32. Returns (N, d) and (n, d): the training part has orthonormal columns,
+    but for those directions in which the codes do not vary.
+    """
+    mean = train.mean(0, dtype=np.float64)
+    centred = train - mean
+    with threadpool_limits(1, user_api="blas"):
+        # R of centred = QR has the same S and V, and is only d x d.
+        _, S, Vt = np.linalg.svd(np.linalg.qr(centred, mode="r"), full_matrices=False)
+        scale = Vt.T / (S + 1e-5)
+        return (centred @ scale).astype(np.float32), ((test - mean) @ scale).astype(np.float32)

@@ -1,33 +1,38 @@
-"""Runs a trained autoencoder over a data set: latent codes of both parts, reconstructions, codeword use."""
+"""Runs a trained autoencoder over a data set: latent codes of both parts, health of the code, error of the images."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torchmetrics.regression import MeanSquaredError
 
+from softvq.bottlenecks.base import Latent
 from softvq.data.dataset import ImageArrays
 from softvq.data.module import ImageBatches
-from softvq.probes.protocol import Codes
+from softvq.health import Health, statistics
+from softvq.probes.pictures import device_of
 from softvq.training.autoencoder import Autoencoder
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """What one pass over both parts gives.
+    """What one pass over both parts gives, noise off.
 
-    Shapes: train_z_e (N, M * d); test_z_e (n, M * d) and test_index (n, M) or None; examples and reconstructions
-    (k, H, W, C) in [0, 1].
+    Attributes:
+        train: the probed tap of the training images, (N, width), as `test`.
+        train_z_e: (N, M * d), as `test_z_e`.
+        test_mse: mean squared error per pixel of the test images.
+        health: over the test images.
     """
 
-    codes: Codes
+    train: np.ndarray
+    test: np.ndarray
     train_z_e: np.ndarray
     test_z_e: np.ndarray
-    test_index: np.ndarray | None
     test_mse: float
-    examples: np.ndarray
-    reconstructions: np.ndarray
+    health: Health
 
 
 @torch.inference_mode()
@@ -37,53 +42,73 @@ def check_tap(model: Autoencoder, arrays: ImageArrays, tap: str) -> None:
     Raises:
         ValueError: naming the taps that it has.
     """
-    device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    image = next(iter(ImageBatches(arrays.test_images[:1], 1))).to(device)
-    available = model(image)[1].taps
+    trains = model.training
+    available = next(_latents(model, arrays.test_images[:1], 1))[1].taps
+    model.train(trains)
     if tap not in available:
         raise ValueError(f"probes.tap is {tap!r}, which this bottleneck does not have; it has {', '.join(available)}")
 
 
 @torch.inference_mode()
-def encode(model: Autoencoder, arrays: ImageArrays, tap: str, batch_size: int, examples: int = 12) -> Encoded:
-    """Encodes the training and the test images, noise off, on the model's device.
+def encode(model: Autoencoder, arrays: ImageArrays, tap: str, batch_size: int) -> Encoded:
+    """Encodes the training and the test images on the model's device.
 
     Raises:
         ValueError: if the bottleneck has no such tap.
     """
-    model.eval()
-    device = next((p.device for p in model.parameters()), torch.device("cpu"))
     check_tap(model, arrays, tap)
-    train: list[Tensor] = []
-    train_z_e: list[Tensor] = []
-    for batch in ImageBatches(arrays.train_images, batch_size):
-        taps = model.latent(batch.to(device)).taps
-        train.append(taps[tap].flatten(1).float().cpu())
-        train_z_e.append(taps["z_e"].flatten(1).float().cpu())
-    test: list[Tensor] = []
-    z_e: list[Tensor] = []
-    index: list[Tensor] = []
-    shown: list[Tensor] = []
-    squared_error = 0.0
-    for batch in ImageBatches(arrays.test_images, batch_size):
-        images = batch.to(device)
-        reconstruction, latent = model(images)
-        squared_error += (reconstruction - model.pixels(images)).double().square().sum().item()
-        test.append(latent.taps[tap].flatten(1).float().cpu())
-        z_e.append(latent.taps["z_e"].flatten(1).float().cpu())
-        if "index" in latent.taps:
-            index.append(latent.taps["index"].cpu())
-        if not shown:
-            shown.append((reconstruction[:examples].float().cpu() - model.pixel_offset).clamp(0, 1))
-    classes = arrays.info.classes
-    labels: Any = arrays.train_labels, arrays.test_labels
-    codes = Codes(torch.cat(train).numpy(), labels[0], torch.cat(test).numpy(), labels[1], classes)
+    train = _Collected(tap)
+    for _, latent in _latents(model, arrays.train_images, batch_size):
+        train.add(latent)
+    test = _Collected(tap)
+    error = MeanSquaredError().to(device_of(model)).set_dtype(torch.float64 if _has_float64(model) else torch.float32)
+    health: Health | None = None
+    for images, latent in _latents(model, arrays.test_images, batch_size):
+        test.add(latent)
+        reconstruction, pixels = model.decode(latent.z), model.pixels(images)
+        error.update(reconstruction.flatten().type(error.dtype), pixels.flatten().type(error.dtype))
+        sums = statistics(latent, model.bottleneck.codewords)
+        health = health or Health(sums)
+        health.update(sums)
+    assert health is not None  # a data set has test images
     return Encoded(
-        codes=codes,
-        train_z_e=torch.cat(train_z_e).numpy(),
-        test_z_e=torch.cat(z_e).numpy(),
-        test_index=torch.cat(index).numpy() if index else None,
-        test_mse=squared_error / arrays.test_images.size,
-        examples=np.asarray(arrays.test_images[:examples]) / 255,
-        reconstructions=shown[0].numpy(),
-    )
+        train=train.tap(), test=test.tap(), train_z_e=train.z_e(), test_z_e=test.z_e(),
+        test_mse=error.compute().item(), health=health,
+    )  # fmt: skip
+
+
+def _latents(model: Autoencoder, images: np.ndarray, batch_size: int) -> Iterator[tuple[Tensor, Latent]]:
+    """Batches of images on the model's device, and what the bottleneck makes of them."""
+    model.eval()
+    device = device_of(model)
+    for batch in ImageBatches(images, batch_size):
+        on_device = batch.to(device)
+        yield on_device, model.latent(on_device)
+
+
+def _has_float64(model: Autoencoder) -> bool:
+    return device_of(model).type != "mps"
+
+
+class _Collected:
+    """A tap and z_e of one batch after another, as float32 rows on the processor; one array where they are the same."""
+
+    def __init__(self, tap: str) -> None:
+        self.name = tap
+        self.batches: dict[str, list[np.ndarray]] = {tap: [], "z_e": []}
+
+    def add(self, latent: Latent) -> None:
+        for name, batches in self.batches.items():
+            batches.append(latent.taps[name].flatten(1).float().cpu().numpy())
+
+    def tap(self) -> np.ndarray:
+        return self._joined(self.name)
+
+    def z_e(self) -> np.ndarray:
+        return self._joined("z_e")
+
+    def _joined(self, name: str) -> np.ndarray:
+        batches = self.batches[name]
+        if len(batches) > 1:
+            batches[:] = [np.concatenate(batches)]
+        return batches[0]

@@ -1,130 +1,197 @@
-"""Pictures of a run: reconstructions, t-SNE of the codes, use of the codebook.
-
-Matplotlib and torch are imported when a figure needs them, not before. Matplotlib's global state (backend, current
-figure) is left alone.
-"""
+"""Figures of numbers: t-SNE of the codes, use of the codebook, health of the code, the training curve."""
 
 import math
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from softvq.probes.drawing import COLOURS, class_style, new_figure
+
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Paul Tol's "muted" colours, which any colour vision tells apart, and black. Further classes take the next marker.
-COLOURS = (
-    "#332288", "#88CCEE", "#44AA99", "#117733", "#999933", "#DDCC77", "#CC6677", "#882255", "#AA4499", "#000000",
-)  # fmt: skip
-MARKERS = "o^sDvP*X<>"
-DPI = 150
+LEGEND_CLASSES = 30  # more do not fit beside a picture
+HEALTH_HISTORY = ("perplexity", "posterior_perplexity", "active_units", "effective_rank", "rate")
+PERPLEXITIES = ("perplexity", "posterior_perplexity")
+Curve = Mapping[str, tuple[Sequence[float], Sequence[float]]]  # `train/NAME` or `val/NAME` -> steps and values
+NEIGHBOURS = 15  # points around a place that say whose place it is
 
 
-def reconstructions(originals: np.ndarray, reconstructed: np.ndarray, path: Path, title: str) -> None:
-    """Images in one row above what the decoder made of them.
+def tsne_points(features: np.ndarray, seed: int, points: int) -> tuple[np.ndarray, np.ndarray]:
+    """t-SNE (van der Maaten & Hinton, 2008) of at most `points` codes.
 
-    Shapes: originals, reconstructed (n, H, W, C), uint8 or floats in [0, 1], C = 1 or 3.
-    Raises: ValueError: if the two differ in shape, or are no such images.
+    Shapes: features (N, d). Returns the embedding (n, 2) and which codes it shows (n,), n = min(N, points).
     """
-    if originals.shape != reconstructed.shape or originals.ndim != 4 or originals.shape[-1] not in (1, 3):
-        raise ValueError(
-            "originals and reconstructions must both have shape (n, H, W, C) with C = 1 or 3, "
-            f"got {originals.shape} and {reconstructed.shape}"
-        )
-    count, height, width, _ = originals.shape
-    side = 0.8  # inches
-    figure = _figure(side * count + 0.9, 2 * side * height / width + 0.4)
-    axes = figure.subplots(2, count, squeeze=False)
-    for row, images, label in zip(axes, (originals, reconstructed), ("input", "output"), strict=True):
-        for axis, image in zip(row, images, strict=True):
-            pixels = image / 255 if image.dtype == np.uint8 else np.clip(image, 0, 1)
-            axis.imshow(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels, "gray", vmin=0, vmax=1)
-            axis.set(xticks=[], yticks=[])
-            axis.spines[:].set_visible(False)
-        row[0].set_ylabel(label)
-    figure.suptitle(title, fontsize=10)
-    _save(figure, path)
+    from sklearn.manifold import TSNE
+
+    shown = np.sort(np.random.default_rng(seed).permutation(len(features))[:points])
+    codes = features[shown]
+    # A start from the principal components keeps the global picture; one or no varying coordinate has no two of them.
+    init = "pca" if (codes.std(axis=0) > 0).sum() > 1 and len(codes) > 1 else "random"
+    # One thread: gradients summed by several differ in the last bits, and t-SNE blows such bits up.
+    with threadpool_limits(1):
+        return TSNE(perplexity=tsne_perplexity(len(codes)), init=init, random_state=seed).fit_transform(codes), shown
 
 
-def tsne(features: np.ndarray, labels: np.ndarray, path: Path, seed: int, points: int, title: str) -> np.ndarray:
-    """t-SNE (van der Maaten & Hinton, 2008) of at most `points` codes, coloured by class.
+def tsne_perplexity(points: int) -> float:
+    """The usual 30 neighbours, or fewer where there are few points: t-SNE wants more points than neighbours."""
+    return min(30.0, max(1.0, (points - 1) / 3))
 
-    Shapes: features (N, d), labels (N,). Returns the embedding (min(N, points), 2) of the codes shown.
+
+def tsne(points: np.ndarray, labels: np.ndarray | None, names: Sequence[str]) -> "Figure":
+    """An embedding coloured by class, with each class's name where the class is.
+
+    Shapes: points (n, 2); labels (n,), numbers of `names`, or None.
     """
     from matplotlib.patheffects import withStroke
 
-    shown = np.sort(np.random.default_rng(seed).permutation(len(features))[:points])
-    embedding, classes = _embed(features[shown], seed), labels[shown]
-    figure = _figure(6.4, 5.2)
+    figure = new_figure(6.4, 5.4)
     axis = figure.subplots()
-    names = np.unique(labels)
-    for number, name in enumerate(names):
-        own = embedding[classes == name]
-        colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number // len(COLOURS) % len(MARKERS)]
-        axis.scatter(own[:, 0], own[:, 1], 9, colour, marker=marker, label=str(name), linewidths=0, alpha=0.8)
-    for name in names:  # above all points, each name in the middle of its class
-        own = embedding[classes == name]
-        if len(own):
-            halo = [withStroke(linewidth=3, foreground="white")]
-            x, y = np.median(own, axis=0)
-            axis.text(x, y, str(name), ha="center", va="center", weight="bold", path_effects=halo)
     axis.set(xticks=[], yticks=[])
-    axis.set_title(f"{title} ({len(shown):,} codes)", fontsize=10)
-    columns = math.ceil(len(names) / 20)
-    axis.legend(title="class", loc="center left", bbox_to_anchor=(1, 0.5), markerscale=3, frameon=False, ncols=columns)
-    _save(figure, path)
-    return embedding
-
-
-def codebook_use(counts: np.ndarray, path: Path, title: str) -> None:
-    """How often each codeword is used, the most used first; perplexity and dead codewords in the title.
-
-    Shapes: counts (K,).
-    Raises: ValueError: if no codeword is used at all.
-    """
-    if not counts.sum() > 0:
-        raise ValueError(f"counts of {len(counts)} codewords must have a positive sum, got {counts.sum()}")
-    import torch
-
-    from softvq.bottlenecks.codebook import perplexity
-
-    share = np.sort(counts)[::-1] / counts.sum()
-    K, dead = len(share), int((share == 0).sum())
-    figure = _figure(6.4, 3.2)
-    axis = figure.subplots()
-    axis.bar(np.arange(1, K + 1), 100 * share, width=0.8 if K <= 64 else 1, color=COLOURS[0])
-    axis.axhline(100 / K, color="0.4", linestyle="--", linewidth=1, label="if all were used alike")
-    axis.set(xlabel="codewords, the most used first", ylabel="share of codes (%)", xlim=(0.5, K + 0.5))
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(frameon=False, loc="upper right")
-    axis.set_title(f"{title}\nK = {K}, perplexity {perplexity(torch.from_numpy(share)):.1f}, {dead} dead", fontsize=10)
-    _save(figure, path)
-
-
-def _embed(features: np.ndarray, seed: int) -> np.ndarray:
-    from sklearn.manifold import TSNE
-
-    # A start from the principal components keeps the global picture; one or no varying coordinate has no two of them.
-    init = "pca" if (features.std(axis=0) > 0).sum() > 1 else "random"
-    # The usual 30 neighbours, or fewer where there are few points: t-SNE wants more points than neighbours.
-    perplexity = min(30.0, max(1.0, (len(features) - 1) / 3))
-    # One thread: gradients summed by several differ in the last bits, and t-SNE blows such bits up.
-    with threadpool_limits(1):
-        return TSNE(perplexity=perplexity, init=init, random_state=seed).fit_transform(features)
-
-
-def _figure(width: float, height: float) -> "Figure":
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
-    FigureCanvasAgg(figure)  # no pyplot: no window, no global backend
+    if labels is None:
+        axis.scatter(points[:, 0], points[:, 1], 9, COLOURS[0], linewidths=0, alpha=0.8)
+        return figure
+    present = np.unique(labels)
+    for number in present:
+        own = points[labels == number]
+        colour, marker = class_style(number)
+        axis.scatter(own[:, 0], own[:, 1], 9, colour, marker=marker, label=names[number], linewidths=0, alpha=0.8)
+    for number, (x, y) in class_places(points, labels).items():
+        halo = [withStroke(linewidth=3, foreground="white")]
+        axis.text(x, y, names[number], ha="center", va="center", weight="bold", path_effects=halo, clip_on=True)
+    if len(present) <= LEGEND_CLASSES:
+        columns = math.ceil(len(present) / 20)
+        axis.legend(
+            title="class", loc="center left", bbox_to_anchor=(1, 0.5), markerscale=3, frameon=False, ncols=columns
+        )
     return figure
 
 
-def _save(figure: "Figure", path: Path) -> None:
-    """Writes a PNG whose bytes depend on the picture alone."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, metadata={"Software": None})
+def class_places(points: np.ndarray, labels: np.ndarray) -> dict[int, np.ndarray]:
+    """A point of each class among its own: where most of the points around are the class's, and lie closest.
+
+    The mean or median of a class that lies in two parts is where other classes are. A class that is nowhere in the
+    majority among its points' neighbours has no place.
+
+    Shapes: points (n, 2), labels (n,). Returns the place (2,) by class.
+    """
+    from scipy.spatial import cKDTree
+
+    k = min(NEIGHBOURS, len(points))
+    distance, near = (found.reshape(len(points), k) for found in cKDTree(points).query(points, k=k))
+    own_share = (labels[near] == labels[:, None]).mean(1)
+    places = {}
+    for number in np.unique(labels):
+        own = np.flatnonzero(labels == number)
+        best = own[own_share[own] == own_share[own].max()]
+        if own_share[best[0]] > 0.5:
+            places[int(number)] = points[best[distance[best].mean(1).argmin()]]
+    return places
+
+
+def codebook_use(chosen: np.ndarray | None, posterior: np.ndarray | None) -> "Figure":
+    """How often each codeword is used, the most used first.
+
+    Shapes: chosen (K,), how often each was the one chosen; posterior (K,), its summed posterior; one may be None.
+    """
+    figure = new_figure(6.4, 3.4)
+    _codebook_use(figure.subplots(), chosen, posterior)
+    return figure
+
+
+def _codebook_use(axis: "Axes", chosen: np.ndarray | None, posterior: np.ndarray | None) -> None:
+    K = len(chosen if chosen is not None else posterior)  # type: ignore[arg-type]
+    if chosen is not None:
+        axis.stairs(_shares(chosen), np.arange(K + 1) + 0.5, fill=True, color=COLOURS[1], label="chosen")
+    if posterior is not None:
+        axis.plot(np.arange(1, K + 1), _shares(posterior), color=COLOURS[6], label="mean posterior")
+    axis.axhline(100 / K, color="0.4", linestyle="--", linewidth=1, label="if all were used alike")
+    axis.set(xlabel="codewords, the most used first", ylabel="share (%)", xlim=(0.5, K + 0.5))
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(frameon=False, loc="upper right")
+
+
+def _shares(counts: np.ndarray) -> np.ndarray:
+    """Percent of the sum, the largest first."""
+    return 100 * np.sort(counts)[::-1] / counts.sum()
+
+
+def health(numbers: Mapping[str, float], found: Mapping[str, np.ndarray], curve: Curve) -> "Figure":
+    """What the health panel's numbers sum up: units, directions and codewords, and the numbers over the training.
+
+    Args:
+        numbers: the panel.
+        found: what `softvq.health.distributions` gives, as arrays.
+        curve: the training curve.
+    """
+    history = [name for name in HEALTH_HISTORY if f"train/{name}" in curve and name in numbers]
+    panels = 2 + ("chosen" in found or "posterior" in found) + len(history)
+    columns = min(4, panels)
+    lines = math.ceil(panels / columns)
+    from matplotlib.lines import Line2D
+
+    figure = new_figure(3.3 * columns + 1.9, 2.4 * lines + 0.6)
+    axes = iter(figure.subplots(lines, columns, squeeze=False).ravel())
+    axis = next(axes)
+    variance = np.sort(found["unit_variance"])[::-1]
+    active = numbers["active_units"]
+    edges = np.arange(len(variance) + 1) + 0.5
+    if active:
+        axis.stairs(variance[:active], edges[: active + 1], fill=True, color=COLOURS[2], label="active")
+    if active < len(variance):
+        axis.stairs(variance[active:], edges[active:], fill=True, color="0.7", label="not active")
+    axis.set(title=f"active units: {numbers['active_units']} of {numbers['units']}")
+    _falling(axis, "units of z_e, by variance", "variance", variance)
+    axis.legend(frameon=False)
+    axis = next(axes)
+    share = found["eigenvalues"] / max(found["eigenvalues"].sum(), np.finfo(float).tiny)
+    axis.plot(np.arange(1, len(share) + 1), share, color=COLOURS[0], marker=".", markersize=3)
+    axis.set(title=f"effective rank: {numbers['effective_rank']:.1f}")
+    _falling(axis, "principal directions of z_e", "share of variance", share)
+    if "chosen" in found or "posterior" in found:
+        axis = next(axes)
+        _codebook_use(axis, found.get("chosen"), found.get("posterior"))
+        title = [f"{name.replace('_', ' ')} {numbers[name]:.1f}" for name in PERPLEXITIES if name in numbers]
+        axis.set_title("\n".join([*title, f"of K = {numbers['K']}"]))
+    for name in history:
+        _over_steps(next(axes), curve, name)
+    for axis in axes:
+        axis.set_visible(False)
+    lines_of_text = [f"{name.replace('_', ' ')}: {value:.4g}" for name, value in numbers.items()]
+    handles = [Line2D([], [], linestyle="none") for _ in lines_of_text]
+    figure.legend(handles, lines_of_text, loc="outside right center", frameon=False, handlelength=0)
+    return figure
+
+
+def curve(rows: Curve, names: Sequence[str]) -> "Figure":
+    """Numbers over the training steps, a panel each; validation beside training where there is one."""
+    columns = min(3, len(names))
+    lines = math.ceil(len(names) / columns)
+    figure = new_figure(3.1 * columns, 2.1 * lines + 0.6)
+    axes = figure.subplots(lines, columns, squeeze=False).ravel()
+    for axis, name in zip(axes, names, strict=False):
+        _over_steps(axis, rows, name)
+    for axis in axes[len(names) :]:
+        axis.set_visible(False)
+    return figure
+
+
+def _over_steps(axis: "Axes", curve: Curve, name: str) -> None:
+    for part, colour in (("train", COLOURS[0]), ("val", COLOURS[6])):
+        if f"{part}/{name}" in curve:
+            axis.plot(*curve[f"{part}/{name}"], color=colour, linewidth=1.2, label=part)
+    axis.set(title=name.replace("_", " "), xlabel="step")
+    axis.spines[["top", "right"]].set_visible(False)
+    if f"val/{name}" in curve:
+        axis.legend(frameon=False)
+
+
+def _falling(axis: "Axes", x: str, y: str, values: np.ndarray) -> None:
+    """Words and scale of an axis with falling values."""
+    axis.set(xlabel=x, ylabel=y)
+    if (values > 0).all() and values[0] > 100 * values[-1]:
+        axis.set_yscale("log")
+    axis.spines[["top", "right"]].set_visible(False)

@@ -1,86 +1,57 @@
 """One probing of latent codes under a named protocol."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
 import numpy as np
-import torch
 
-from softvq.bottlenecks.codebook import perplexity
-from softvq.probes.classification import Classification
-from softvq.probes.clustering import Clustering
+from softvq.probes.codes import Codes
 from softvq.probes.progress import Progress
 
-ACTIVE_VARIANCE = 0.01
 
+class Probe(Protocol):
+    """What a protocol's YAML builds: a measurement of codes.
 
-@dataclass(frozen=True)
-class Codes:
-    """Latent codes of both parts of a data set and their labels.
-
-    Shapes: train (N, d), train_labels (N,), test (n, d), test_labels (n,).
+    Its constructor takes the settings that stand beside its `_target_`.
     """
 
-    train: np.ndarray
-    train_labels: np.ndarray
-    test: np.ndarray
-    test_labels: np.ndarray
-    classes: int
+    def __call__(self, codes: Codes, jobs: int, progress: Progress | None) -> Mapping[str, float]:
+        """The numbers that it finds, by the names that they get in `metrics.json` and in trackers.
 
-    def limited(self, train_limit: int | None, test_limit: int | None) -> "Codes":
-        """The first codes of each part; None takes all."""
-        return Codes(
-            self.train[:train_limit],
-            self.train_labels[:train_limit],
-            self.test[:test_limit],
-            self.test_labels[:test_limit],
-            self.classes,
-        )
-
-
-@dataclass(frozen=True)
-class ProbeResult:
-    """Fractions of 1, as the paper's tables have them in percent."""
-
-    clustering_accuracy: float
-    clustering_nmi: float
-    classification_accuracy: float
+        Args:
+            codes: what is probed.
+            jobs: how many threads it may use.
+            progress: is told how far it is, in the caller's thread; None for nobody.
+        """
 
 
 def probe(
-    codes: Codes,
-    clustering: Callable[..., Clustering],
-    classification: Callable[..., Classification],
-    jobs: int,
-    progress: Callable[[str], Progress | None],
-) -> ProbeResult:
-    """Clusters the test codes, and trains the classifier on the training codes to score it on the test codes.
+    codes: Codes, probes: Mapping[str, Probe], jobs: int, progress: Callable[[str], Progress | None]
+) -> dict[str, float]:
+    """The numbers of all probes.
 
     Args:
         codes: what is probed.
-        clustering: K-means, with as many clusters as classes.
-        classification: the single-layer classifier.
-        jobs: K-means starts at a time.
+        probes: by their names in the protocol.
+        jobs: threads that a probe may use.
         progress: gives each probe, by name, what it reports to.
     """
-    clusters = clustering(codes.test, codes.test_labels, codes.classes, jobs, progress("clustering"))
-    classifier = classification(
-        codes.train, codes.train_labels, codes.test, codes.test_labels, codes.classes, progress("classification")
-    )
-    return ProbeResult(clusters.accuracy, clusters.nmi, classifier.accuracy)
-
-
-def diagnostics(test_codes: np.ndarray, index: np.ndarray | None, K: int | None) -> dict[str, Any]:
-    """How much of a code is in use, over the test set.
-
-    Shapes: test_codes z_e (n, d); index (n, M) of the codewords used, None without a codebook.
-    Returns: active_units, the number of units whose variance is above 0.01; with a codebook also the perplexity and
-        the number of dead codes.
-    """
-    found: dict[str, Any] = {"active_units": int((test_codes.var(0) > ACTIVE_VARIANCE).sum())}
-    if index is not None and K is not None:
-        share = np.bincount(index.ravel(), minlength=K) / index.size
-        found["perplexity"] = perplexity(torch.from_numpy(share)).item()
-        found["dead_codes"] = int((share == 0).sum())
+    found: dict[str, float] = {}
+    for name, measure in probes.items():
+        found.update(measure(codes, jobs, progress(name)))
     return found
+
+
+def lacking_labels(train: np.ndarray | None, test: np.ndarray | None, classes: int) -> str | None:
+    """Why labels cannot serve probes, in words; None if they can.
+
+    Shapes: labels of the probed training and test codes, (N,) and (n,).
+    """
+    if train is None or test is None:
+        return "the data have no labels"
+    for part, labels in (("training", train), ("test", test)):
+        if len(np.unique(labels)) < 2:
+            return f"the {part} codes have a single class"
+    if len(test) < classes:
+        return f"there are {len(test)} test codes for {classes} classes"
+    return None

@@ -1,22 +1,24 @@
-"""The probes and figures of a trained autoencoder."""
+"""Measures a trained autoencoder: its probes, the health of its code, its error, and the pictures of it."""
 
 import time
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from softvq.checks import at_least
+from softvq.console import screen
 from softvq.data.dataset import ImageArrays
 from softvq.data.module import ImageData
-from softvq.probes import figures
-from softvq.probes.classification import Classification
-from softvq.probes.clustering import Clustering
+from softvq.health import collapse
+from softvq.probes.codes import Codes
+from softvq.probes.drawing import Album
 from softvq.probes.encode import Encoded, check_tap, encode
+from softvq.probes.portrait import draw_portrait
 from softvq.probes.progress import Progress
-from softvq.probes.protocol import diagnostics, probe
+from softvq.probes.protocol import Probe, lacking_labels, probe
+from softvq.published import PROBE_METRICS
 from softvq.training.autoencoder import Autoencoder
 
 
@@ -24,24 +26,22 @@ class Probes:
     """Encodes both parts of the data, probes the codes and draws the run's figures.
 
     Args:
-        clustering: K-means under the protocol's settings.
-        classification: the single-layer classifier under the protocol's settings.
-        tap: which latent the probes read.
+        probes: those of the protocol, by name.
+        tap: which latent they read.
         part: whose codes are clustered and scored: `test`, or `validation` for choices.
         train_limit: probe the first training codes only; None for all.
         test_limit: likewise for the test codes.
         tsne_points: test codes in the t-SNE figure.
-        seed: of the t-SNE.
-        jobs: K-means starts at a time.
-        figures_dir: where the figures go.
+        seed: of the t-SNE and of samples from a prior.
+        jobs: threads of a probe.
+        album: takes the figures.
         latents_path: where z_e and labels go, or None.
         progress: gives each probe, by name, what it reports to.
     """
 
     def __init__(
         self,
-        clustering: Callable[..., Clustering],
-        classification: Callable[..., Classification],
+        probes: Mapping[str, Probe],
         tap: str,
         part: str,
         train_limit: int | None,
@@ -49,114 +49,106 @@ class Probes:
         tsne_points: int,
         seed: int,
         jobs: int,
-        figures_dir: Path,
+        album: Album,
         latents_path: Path | None,
         progress: Callable[[str], Progress | None],
     ) -> None:
-        self.clustering, self.classification, self.tap, self.part = clustering, classification, tap, part
+        self.probes, self.tap, self.part = probes, tap, part
+        for name, limit in (("train", train_limit), ("test", test_limit)):
+            if limit is not None:
+                at_least(f"probes.{name}_limit", limit, 1, whole=True)
         self.limits = (train_limit, test_limit)
-        at_least("probes.tsne_points", tsne_points, 2)
+        at_least("probes.tsne_points", tsne_points, 2, whole=True)
+        at_least("probes.seed", seed, 0, whole=True)
         self.tsne_points, self.seed, self.jobs = tsne_points, seed, jobs
-        self.figures_dir, self.latents_path, self.progress = figures_dir, latents_path, progress
+        self.album, self.latents_path, self.progress = album, latents_path, progress
 
     def check(self, model: Autoencoder, data: ImageData) -> None:
-        """Refuses before training what the probes would refuse after it.
+        """Refuses before training what the probes would refuse after it, and says what they will leave out.
 
         Raises:
             ValueError: for a tap that the bottleneck does not have, or limits that leave too few codes.
         """
         arrays = data.probed_arrays(self.part)
         check_tap(model, arrays, self.tap)
-        self._check_labels(arrays)
+        lacking = self._lacking(arrays)
+        if lacking and lacking_labels(arrays.train_labels, arrays.test_labels, arrays.info.classes) is None:
+            train, test = self.limits
+            raise ValueError(
+                f"probes.train_limit={train} probes.test_limit={test}: {lacking}; set higher limits, or null for all"
+            )
+        if lacking:
+            screen.print_warning(
+                f"{lacking}: {', '.join(self.probes)} are left out, and what needs no labels is measured"
+            )
 
     def measure(self, model: Autoencoder, data: ImageData) -> tuple[dict[str, Any], Encoded]:
         """The results, by their names in `metrics.json`, and what they were measured on."""
         arrays = data.probed_arrays(self.part)
         encoded = encode(model, arrays, self.tap, data.eval_batch_size)
-        codes = encoded.codes.limited(*self.limits)
-        found = probe(codes, self.clustering, self.classification, self.jobs, self.progress)
+        found: dict[str, float | None] = dict.fromkeys(PROBE_METRICS)
+        train_labels, test_labels = arrays.train_labels, arrays.test_labels
+        if train_labels is not None and test_labels is not None and not self._lacking(arrays):
+            codes = Codes(encoded.train, train_labels, encoded.test, test_labels, arrays.info.classes)
+            found |= probe(codes.limited(*self.limits), self.probes, self.jobs, self.progress)
+        health = encoded.health.compute()
         results = {
-            "probes": asdict(found),
+            "probes": found,
             "reconstruction": {
                 "test_mse": encoded.test_mse,
                 "test_normalized_mse": encoded.test_mse / arrays.info.pixel_variance,
             },
-            "diagnostics": diagnostics(encoded.test_z_e, encoded.test_index, codewords(model)),
+            "diagnostics": health,
+            "collapsed": dict(collapse(health)),
         }
         return results, encoded
 
-    def run(self, model: Autoencoder, data: ImageData, trained: bool) -> dict[str, Any]:
+    def run(self, model: Autoencoder, data: ImageData, steps: int, curve: Path) -> dict[str, Any]:
         """Measures, and writes figures and latents; returns the results, with the seconds that it took.
 
         Args:
             model: on the device that is to encode.
             data: what it was trained on.
-            trained: whether it was at all; else nothing has learned to reconstruct.
+            steps: for which it was trained; after none, nothing has learned to reconstruct.
+            curve: the run's training curve, a CSV file.
         """
         started = time.perf_counter()
         results, encoded = self.measure(model, data)
-        if not trained:
+        if not steps:
             results["reconstruction"] = None
+            results["collapsed"] = {}
+        for name, text in results["collapsed"].items():
+            screen.print_warning(f"collapsed: {name.replace('_', ' ')}: {text}")
         results["probe_s"] = time.perf_counter() - started
         if self.latents_path is not None:
-            self.save_latents(encoded)
-        self._draw(encoded, codewords(model), data.arrays.info.name, trained)
+            self.save_latents(encoded, data)
+        arrays = data.probed_arrays(self.part)
+        try:
+            draw_portrait(self.album, model, arrays, encoded, curve, self.part, self.seed, self.tsne_points)
+        except Exception as error:  # the results do not depend on any picture
+            screen.print_warning(f"figures could not be drawn: {type(error).__name__}: {error}")
         return results
 
-    def _check_labels(self, arrays: ImageArrays) -> None:
-        """Refuses what the probes would refuse after all of the training."""
-        parts: Any = (("train", arrays.train_labels, self.limits[0]), ("test", arrays.test_labels, self.limits[1]))
-        for part, labels, limit in parts:
-            if limit is not None:
-                at_least(f"probes.{part}_limit", limit, 1)
-            probed = labels[:limit]
-            if len(probed) < arrays.info.classes or len(np.unique(probed)) < 2:
-                raise ValueError(
-                    f"probes.{part}_limit={limit} leaves {len(probed)} {part} codes of {len(np.unique(probed))} "
-                    f"classes; the probes need two classes, and as many codes as the data have classes "
-                    f"({arrays.info.classes})"
-                )
-
-    def save_latents(self, encoded: Encoded) -> None:
+    def save_latents(self, encoded: Encoded, data: ImageData) -> None:
         """Writes z_e and labels of both parts to `latents_path`."""
         assert self.latents_path is not None
+        arrays = data.probed_arrays(self.part)
+        parts = {
+            "train": encoded.train_z_e,
+            "train_labels": arrays.train_labels,
+            "test": encoded.test_z_e,
+            "test_labels": arrays.test_labels,
+        }
         partial = self.latents_path.with_name(f".{self.latents_path.name}")
+        partial.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as file:
-            np.savez(
-                file,
-                train=encoded.train_z_e,
-                train_labels=encoded.codes.train_labels,
-                test=encoded.test_z_e,
-                test_labels=encoded.codes.test_labels,
-            )
+            np.savez(file, **{name: part for name, part in parts.items() if part is not None})  # type: ignore[arg-type]
         partial.replace(self.latents_path)
 
-    def _draw(self, encoded: Encoded, K: int | None, data: str, trained: bool) -> None:
-        if trained and encoded.examples.shape[-1] in (1, 3):  # others cannot be shown as a picture
-            figures.reconstructions(
-                encoded.examples,
-                encoded.reconstructions,
-                self.figures_dir / "reconstructions.png",
-                title=f"{data}: {self.part} images above their reconstructions",
-            )
-        labels = encoded.codes.test_labels
-        figures.tsne(
-            encoded.test_z_e,
-            labels,
-            self.figures_dir / "tsne.png",
-            seed=self.seed,
-            points=self.tsne_points,
-            title=f"{data}: t-SNE of z_e, {self.part} set",
+    def _lacking(self, arrays: ImageArrays) -> str | None:
+        """Why the probed codes' labels cannot serve; None if they can."""
+        train, test = (
+            labels if labels is None else labels[:limit]
+            for labels, limit in zip((arrays.train_labels, arrays.test_labels), self.limits, strict=True)
         )
-        if encoded.test_index is not None and K is not None:
-            figures.codebook_use(
-                np.bincount(encoded.test_index.ravel(), minlength=K),
-                self.figures_dir / "codebook_use.png",
-                title=f"{data}: codewords used on the {self.part} set",
-            )
-
-
-def codewords(model: Autoencoder) -> int | None:
-    """K; None without a codebook."""
-    codebook = model.bottleneck.codewords
-    return None if codebook is None else len(codebook)
+        return lacking_labels(train, test, arrays.info.classes)

@@ -12,9 +12,11 @@ from omegaconf import DictConfig
 from torch.optim import Optimizer
 
 from softvq.bottlenecks.base import Bottleneck
+from softvq.config.settings import figure_formats
 from softvq.console import screen
 from softvq.data.module import ImageData
 from softvq.data.schedule import Schedule
+from softvq.probes.drawing import Album
 from softvq.probes.run import Probes
 from softvq.run.process import RANK
 from softvq.run_folder import RunFolder
@@ -169,19 +171,20 @@ def build_data(config: DictConfig) -> ImageData:
     )
 
 
-def build_probes(config: DictConfig, figures: Path, latents: Path, jobs: int) -> Probes:
+def build_probes(config: DictConfig, label: str, figures: Path, latents: Path, jobs: int) -> Probes:
     """The probes of a configuration.
 
     Args:
-        config: its protocol and its progress are used.
+        config: its protocol, its formats of figures and its progress are used.
+        label: model, data and seed, for the figures' titles.
         figures: folder of the pictures.
         latents: file of the codes, written if `probes.save_latents` says so.
         jobs: threads.
     """
     protocol = config.probes
+    parts = {name: part for name, part in protocol.items() if isinstance(part, DictConfig) and "_target_" in part}
     return Probes(
-        clustering=instantiate(protocol.clustering),
-        classification=instantiate(protocol.classification),
+        probes={str(name): instantiate(part) for name, part in parts.items()},
         tap=protocol.tap,
         part=protocol.part,
         train_limit=protocol.train_limit,
@@ -189,7 +192,7 @@ def build_probes(config: DictConfig, figures: Path, latents: Path, jobs: int) ->
         tsne_points=protocol.tsne_points,
         seed=protocol.seed,
         jobs=jobs,
-        figures_dir=figures,
+        album=Album(figures, label, figure_formats(config.get("figures"))),
         latents_path=latents if protocol.save_latents else None,
         progress=ProbeProgress(wanted(config.trainer.progress)),
     )

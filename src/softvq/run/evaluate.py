@@ -47,7 +47,8 @@ def evaluate_run(config: DictConfig) -> dict[str, Any]:
     folder = Path(config.out).expanduser() if config.out else run.folder.evaluations
     seed = f"-seed-{config.probes.seed}" if config.probes.seed else ""
     name = f"{config.probes.name}-{config.probes.tap}-{info.name}{seed}"
-    probes = build_probes(config, folder, folder / f"{name}.npz", torch.get_num_threads())
+    probes = build_probes(config, name, folder, folder / f"{name}.npz", torch.get_num_threads())
+    probes.check(model, data)
     found, encoded = probes.measure(model, data)
     if run.metrics["reconstruction"] is None:
         found["reconstruction"] = None
@@ -61,7 +62,7 @@ def evaluate_run(config: DictConfig) -> dict[str, Any]:
     }
     write_json(folder / f"{name}.json", evaluation)
     if config.probes.save_latents:
-        probes.save_latents(encoded)
+        probes.save_latents(encoded, data)
     screen.print(result_table(evaluation))
     screen.print(f"evaluation: {folder / f'{name}.json'}")
     return evaluation

@@ -47,7 +47,8 @@ def _without_published(metrics: Mapping[str, Any]) -> dict[str, str]:
     mse = (metrics["reconstruction"] or {}).get("test_normalized_mse")
     rows = {} if mse is None else {"MSE / pixel variance": f"{mse:.4f}"}
     for name, value in metrics["diagnostics"].items():
-        rows[name.replace("_", " ")] = f"{value:.1f}" if isinstance(value, float) else str(value)
+        few = f"{value:.1f}" if abs(value) >= 1 else f"{value:.3g}"
+        rows[name.replace("_", " ")] = few if isinstance(value, float) else str(value)
     return rows
 
 

@@ -83,7 +83,7 @@ class ProbesAtEnd(L.Callback):
             model = pl_module.model_of(s).to(pl_module.device)
             with screen.logged_alone(part.cell.folder.log):
                 try:
-                    self.results[s] = part.probes.run(model, part.data, trained=trainer.max_steps > 0)
+                    self.results[s] = part.probes.run(model, part.data, trainer.global_step, part.cell.folder.curve)
                 except Exception as error:  # of this member alone
                     self.results[s] = error
             if len(self.parts) > 1:
@@ -191,7 +191,7 @@ def _build_part(cell: Cell, threads: int) -> _Part:
     data.setup()
     info = data.arrays.info
     model = build_model(config, info.image_shape, info.pixel_variance, info.classes)
-    probes = build_probes(config, cell.folder.figures, cell.folder.latents, threads)
+    probes = build_probes(config, _label([cell]), cell.folder.figures, cell.folder.latents, threads)
     return _Part(cell, data, model, probes, build_trackers(config, cell.folder))
 
 

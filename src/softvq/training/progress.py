@@ -14,8 +14,8 @@ from rich.table import Column
 from rich.text import Text
 
 from softvq.console import duration, screen
-from softvq.probes.progress import Progress as Report
 
+Report = Callable[[int, int], None]  # (done, total): how a probe says how far it is
 PATIENCE_S = 2.0  # before a probe shows a bar
 RATE_S = 10.0  # over which steps per second are averaged
 LINES = 10  # in a run

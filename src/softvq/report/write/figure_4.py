@@ -89,12 +89,13 @@ def _embedding(run: Run, cache: Path) -> tuple[np.ndarray, np.ndarray] | None:
         return None
     if len(codes) != len(labels) or len(codes) < 4 or not np.isfinite(codes).all():
         return None
-    shown = np.sort(np.random.default_rng(SEED).permutation(len(codes))[:POINTS])  # the points that tsne takes
+    shown = np.sort(np.random.default_rng(SEED).permutation(len(codes))[:POINTS])  # as tsne_points
     kept = cache / f"tsne-{hashlib.sha256(codes[shown].tobytes()).hexdigest()[:16]}"
     if not kept.with_suffix(".npy").exists():
-        from softvq.probes.figures import tsne
+        from softvq.probes.figures import tsne_points
 
-        points = tsne(codes, labels, kept.with_suffix(".png"), SEED, POINTS, "t-SNE of z_e, test set")
+        cache.mkdir(parents=True, exist_ok=True)
+        points, _ = tsne_points(codes, SEED, POINTS)
         with kept.with_suffix(".part").open("wb") as file:
             np.save(file, points)
         kept.with_suffix(".part").replace(kept.with_suffix(".npy"))
@@ -116,7 +117,7 @@ def _draw(titles: Sequence[str], embeddings: Sequence[tuple[np.ndarray, np.ndarr
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from softvq.probes.figures import COLOURS, MARKERS
+    from softvq.probes.drawing import class_style
 
     columns = min(3, len(titles))
     rows = math.ceil(len(titles) / columns)
@@ -125,7 +126,7 @@ def _draw(titles: Sequence[str], embeddings: Sequence[tuple[np.ndarray, np.ndarr
     classes = np.unique(np.concatenate([labels for _, labels in embeddings]))
     for axis, title, (points, labels) in zip(axes, titles, embeddings, strict=False):
         for number, name in enumerate(classes):
-            colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number // len(COLOURS) % len(MARKERS)]
+            colour, marker = class_style(number)
             own = points[labels == name]
             axis.scatter(*own.T, s=4, color=colour, marker=marker, label=str(name), linewidths=0, alpha=0.8)
         axis.set(xticks=[], yticks=[])

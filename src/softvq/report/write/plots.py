@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from softvq.bounded_files import printable
-from softvq.probes.figures import COLOURS, MARKERS
+from softvq.probes.drawing import COLOURS, MARKERS
 from softvq.published import IN_PERCENT, label, published, row_name
 from softvq.report.write.pictures import Picture
 

@@ -5,7 +5,7 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 
-from softvq.probes.figures import COLOURS
+from softvq.probes.drawing import COLOURS
 from softvq.report.write.plots import STYLE, plain
 
 MOST_PANELS = 9

@@ -1,0 +1,150 @@
+"""All figures of one run, with their captions."""
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from softvq.data.dataset import ImageArrays
+from softvq.health import distributions
+from softvq.probes import figures, pictures
+from softvq.probes.drawing import Album, folded, image_grid
+from softvq.probes.encode import Encoded
+from softvq.tracking.curve import read_curve
+from softvq.training.autoencoder import Autoencoder
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+EXAMPLES = 12  # images above their reconstructions
+PATHS, PATH_STEPS = 6, 11
+SAMPLES = 48
+CODEWORDS = 64  # of a larger codebook, the most used ones
+COLUMNS = 16  # images in a row
+
+
+def draw_portrait(
+    album: Album,
+    model: Autoencoder,
+    arrays: ImageArrays,
+    encoded: Encoded,
+    curve: Path,
+    part: str,
+    seed: int,
+    tsne_points: int,
+) -> None:
+    """Draws what there is to see of a run.
+
+    Args:
+        album: takes the figures.
+        model: trained or not, on the device that is to draw.
+        arrays: what was probed.
+        encoded: what probing has found.
+        curve: the run's training curve, a CSV file; without rows, nothing was trained.
+        part: whose images are shown: `test` or `validation`.
+        seed: of the t-SNE and of samples from a prior.
+        tsne_points: images in the t-SNE.
+    """
+    history = _columns(curve)
+    _draw_codes(album, arrays, encoded, history, part, seed, tsne_points)
+    if not history:
+        return
+    names = [name.removeprefix("train/") for name in history if name.startswith("train/")]
+    terms = [name for name in names if name not in encoded.health.compute()]
+    caption = "The loss and its unweighted terms while training, means over the steps between two rows of metrics.csv."
+    album.add("curve", "training curve", caption, partial(figures.curve, history, terms))
+    if arrays.info.image_shape[-1] in (1, 3):  # others cannot be shown as a picture
+        _draw_images(album, model, arrays.test_images, encoded, part, seed)
+
+
+def _draw_codes(
+    album: Album, arrays: ImageArrays, encoded: Encoded, history: figures.Curve, part: str, seed: int, tsne_points: int
+) -> None:
+    numbers, total = encoded.health.compute(), len(encoded.test_z_e)
+    count = min(tsne_points, total)
+    found = {name: value.numpy() for name, value in distributions(encoded.health.sums()).items()}
+
+    def tsne() -> "Figure":
+        points, shown = figures.tsne_points(encoded.test_z_e, seed, tsne_points)
+        labels = arrays.test_labels
+        return figures.tsne(points, None if labels is None else labels[shown], arrays.info.class_names)
+
+    album.add(
+        "tsne",
+        f"t-SNE of z_e, {count:,} {part} images",
+        f"t-SNE (van der Maaten & Hinton, 2008) of z_e for {count:,} of the {total:,} {part} images, perplexity "
+        f"{figures.tsne_perplexity(count):.0f}, seed {seed}; colours and markers are classes. A class has its name "
+        "where most of the points around are its own.",
+        tsne,
+    )
+    album.add(
+        "health",
+        f"health of the code, {part} set",
+        f"The health panel over the {part} set: the variance of each unit of z_e, the spectrum of its covariance, the "
+        "use of the codewords where there are any, and the panel's numbers while training. softvq/health.py says what "
+        "each number means.",
+        partial(figures.health, numbers, found, history),
+    )
+    if "chosen" in found or "posterior" in found:
+        album.add(
+            "codebook_use",
+            f"use of the codebook, {part} set: K = {numbers['K']}, "
+            + ", ".join(
+                f"{name.replace('_', ' ')} {numbers[name]:.1f}" for name in figures.PERPLEXITIES if name in numbers
+            ),
+            f"How often each codeword is the one chosen over the {part} set, and its share of the mean posterior where "
+            "the method has one; each sorted by itself. Perplexity is the exponential of the shares' entropy.",
+            partial(figures.codebook_use, found.get("chosen"), found.get("posterior")),
+        )
+
+
+def _draw_images(album: Album, model: Autoencoder, images: np.ndarray, encoded: Encoded, part: str, seed: int) -> None:
+    examples = np.asarray(images[:EXAMPLES])
+    album.add(
+        "reconstructions",
+        f"{part} images above their reconstructions",
+        f"The first {len(examples)} {part} images above what the decoder makes of their codes, noise off.",
+        lambda: image_grid([examples, pictures.reconstructed(model, examples)], ("input", "output")),
+    )
+    ends = np.asarray(images[: min(2 * PATHS, len(images) // 2 * 2)])
+    if len(ends):
+        album.add(
+            "interpolation",
+            f"decoded paths between {part} images",
+            f"Straight paths in {PATH_STEPS} steps between {len(ends) // 2} pairs of {part} images: what the encoder "
+            "gives for the two is mixed, goes through the bottleneck and is decoded.",
+            lambda: image_grid(pictures.paths(model, ends, PATH_STEPS), [""] * (len(ends) // 2)),
+        )
+    samples = pictures.prior_samples(model, SAMPLES, seed)
+    if samples is not None:
+        album.add(
+            "samples",
+            "samples from the prior",
+            f"{SAMPLES} codes drawn from the method's prior and decoded, seed {seed}.",
+            lambda: image_grid(rows := folded(samples, COLUMNS), [""] * len(rows)),
+        )
+    use = distributions(encoded.health.sums()).get("chosen")
+    if use is not None:
+        order = use.argsort(descending=True, stable=True).tolist()[:CODEWORDS]
+        decoded = pictures.decoded_codewords(model, order)
+        if decoded is not None:
+            album.add(
+                "codewords",
+                f"decoded codewords, the most used first ({len(order)} of {len(use)})",
+                f"Codewords decoded, each at all positions of an image, the most used on the {part} set first: "
+                f"{len(order)} of {len(use)}.",
+                lambda: image_grid(rows := folded(decoded, COLUMNS), [""] * len(rows)),
+            )
+
+
+def _columns(curve: Path) -> dict[str, tuple[list[float], list[float]]]:
+    """The curve's columns: the steps and values of each number, where there is one."""
+    columns: dict[str, tuple[list[float], list[float]]] = {}
+    for row in read_curve(curve):
+        for name, value in row.items():
+            if name != "step":
+                steps, values = columns.setdefault(name, ([], []))
+                steps.append(row["step"])
+                values.append(value)
+    return columns
