@@ -42,7 +42,10 @@ def check_cell(cell: Cell) -> int:
         faults.append(_told(error))
     if model is not None:
         faults += [*_too_large(model), *_no_tap(model, config, shape)]
-    for part in (lambda: build_data(config), lambda: build_probes(config, cell.folder.path, cell.folder.path, 1)):
+    for part in (
+        lambda: build_data(config),
+        lambda: build_probes(config, "", cell.folder.figures, cell.folder.latents, 1),
+    ):
         try:
             part()
         except Exception as error:
