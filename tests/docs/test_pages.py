@@ -13,7 +13,7 @@ import pytest
 from cells import ROOT
 
 BLOCK = re.compile(r"(?P<left_out><!-- not run: [^>]+ -->\n+)?```(?P<kind>bash|python)\n(?P<code>.*?)```", re.DOTALL)
-PAGES = ("tutorial.md", "data.md", "resuming.md")
+PAGES = ("tutorial.md", "data.md", "resuming.md", "exploring.md")
 
 pytestmark = [pytest.mark.slow, pytest.mark.process]
 

@@ -1,0 +1,102 @@
+"""The page to look into codes: what it counts is what the model does, and a browser can use it."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from browsers import chromium
+from cells import SMALL_MLP, run
+
+from softvq.explore.__main__ import main
+from softvq.explore.page import data_uri
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    root = tmp_path_factory.mktemp("logs")
+    for bottleneck in ("vq", "vae"):
+        run(root / bottleneck, "data=digits", f"bottleneck={bottleneck}", "probes.save_latents=true", *SMALL_MLP)
+    return root / "vq", root / "vae"
+
+
+@pytest.fixture(scope="module")
+def page(runs: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("page") / "page.html"
+    assert main([*map(str, runs), "--out", str(out), "--points", "60"]) == 0
+    return out
+
+
+def content(page: Path) -> dict[str, Any]:
+    found = re.search(r'<script id="content" type="application/json">(.*?)</script>', page.read_text(), re.DOTALL)
+    assert found
+    return json.loads(found[1])
+
+
+def test_every_model_shows_the_same_images_and_every_test_image_is_counted(page: Path) -> None:
+    shown = content(page)
+    assert len(shown["label"]) == 60
+    assert [len(of_run["cluster"]) for of_run in shown["runs"]] == [60, 60]
+    counts = [int(number) for number in re.findall(r": (\d+) images\"", page.read_text())]
+    assert sum(counts) == 2 * 359
+
+
+def test_codewords_are_those_that_the_codes_choose(page: Path, runs: tuple[Path, Path]) -> None:
+    from softvq.library.trained import load
+
+    codebook = load(runs[0]).bottleneck.codewords
+    assert codebook is not None
+    codes = np.load(runs[0] / "latents.npz")["test"]
+    chosen = np.square(codes[:, None] - codebook.detach().numpy()).sum(-1).argmin(1)
+    uses = {int(k): int(n) for k, n in re.findall(r"#(\d+)<br>(\d+) uses", page.read_text())}
+    assert uses == {number: int((chosen == number).sum()) for number in uses}
+    assert max(uses.values()) == np.bincount(chosen).max()
+
+
+def test_the_page_is_one_file_that_asks_for_nothing(page: Path) -> None:
+    assert page.stat().st_size < 8_000_000
+    assert not re.search(r"""(?:src|href)=["'](?!data:)""", page.read_text())
+
+
+def test_a_sheet_holds_each_picture_at_its_place() -> None:
+    import base64
+    import io
+
+    from PIL import Image
+
+    images = np.arange(5, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 3, 1), np.uint8) * 50
+    sheet = np.asarray(Image.open(io.BytesIO(base64.b64decode(data_uri(images, 3).split(",")[1]))))
+    assert sheet.shape == (4, 9)
+    assert [int(sheet[2 * (n // 3), 3 * (n % 3)]) for n in range(5)] == [0, 50, 100, 150, 200]
+
+
+def test_runs_of_different_images_do_not_go_on_one_page(
+    runs: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from image_files import write_arrays
+
+    write_arrays(tmp_path / "own", shape=(8, 8))
+    other = ("data=arrays", f"data.dir={tmp_path / 'own'}", f"data.root={tmp_path}", "bottleneck=vae", *SMALL_MLP)
+    run(tmp_path / "other", *other)
+    assert main([str(runs[0]), str(tmp_path / "other"), "--out", str(tmp_path / "page.html")]) == 1
+    assert "different data" in capsys.readouterr().err
+    assert not (tmp_path / "page.html").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.process
+def test_a_browser_colours_the_map_and_opens_the_images_of_a_cell(page: Path) -> None:
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.support.ui import Select
+
+    with chromium() as browser:
+        browser.get(page.as_uri())
+        assert "class" in browser.find_element(By.ID, "told").text
+        Select(browser.find_element(By.ID, "by")).select_by_visible_text("cluster")
+        largest = max(browser.find_elements(By.CSS_SELECTOR, "td button"), key=lambda button: int(button.text))
+        largest.click()
+        gallery = browser.find_element(By.ID, f"gallery{largest.get_attribute('data-run')}")
+        assert gallery.find_elements(By.CLASS_NAME, "picture")
+        assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
