@@ -22,14 +22,12 @@ from omegaconf import DictConfig
 from turns import HERE, machine, ratios, spread, write_results
 
 from softvq.config.compose import compose
-from softvq.data.module import ReplicaData
+from softvq.data.module import ImageData, ReplicaData
 from softvq.machine import cores
-from softvq.run.build import build_data, build_model
-from softvq.training.autoencoder import Autoencoder
+from softvq.run.build import build_data, build_model, build_optimizer
 from softvq.training.cuda_graph import capture_cuda_graph
 from softvq.training.malloc import keep_freed_memory
-from softvq.training.module import ChunkTraining
-from softvq.training.replicas import Replicas
+from softvq.training.module import Member, TrainingModule
 
 IMAGES = 10_000
 
@@ -59,7 +57,7 @@ class Clock(L.Callback):
 
 def measure(
     device: str,
-    seeds: Sequence[int] = (1, 4, 16),
+    seeds: Sequence[int] = (4, 16),
     bottleneck: str = "soft_vq",
     steps: int = 300,
     warm: int = 100,
@@ -79,16 +77,13 @@ def measure(
     """
     keep_freed_memory()
     with tempfile.TemporaryDirectory() as folder:
-        write_images(Path(folder), "mlp", IMAGES)
-        common = ["data=arrays", f"data.dir={folder}", "data.name=random", f"data.root={folder}", "network=mlp"]
-        config = compose("train", [*common, f"bottleneck={bottleneck}", *overrides])
-        config.data.pixel_offset, config.data.output_activation = 0.0, "sigmoid"
+        config = on_random_images(Path(folder), "mlp", [f"bottleneck={bottleneck}", *overrides])
         config.trainer.max_steps = steps
         times: dict[str, list[float]] = {"alone": [], **{str(S): [] for S in seeds}}
         for _ in range(repeats):
-            times["alone"].append(alone(config, device, warm))
+            times["alone"].append(seconds_per_step(config, 1, device, warm))
             for S in seeds:
-                times[str(S)].append(together(config, S, device, warm))
+                times[str(S)].append(seconds_per_step(config, S, device, warm))
     return {
         "device": torch.cuda.get_device_name() if device == "gpu" else device,
         "threads": torch.get_num_threads(),
@@ -101,38 +96,36 @@ def measure(
     }
 
 
-def alone(config: DictConfig, device: str, warm: int) -> float:
-    """Seconds a step of one seed by itself."""
-    data = build_data(config)
-    data.setup()
-    return fit(config, model_of(config, data), data, device, warm)
+def on_random_images(folder: Path, network: str, overrides: Sequence[str]) -> DictConfig:
+    """The configuration of a cell on random images, which are written below `folder`."""
+    write_images(folder, network, IMAGES)
+    own = ["data=arrays", f"data.dir={folder}", "data.name=random", f"data.root={folder}", f"network={network}"]
+    config = compose("train", [*own, *overrides])
+    config.data.pixel_offset, config.data.output_activation = 0.0, "sigmoid"
+    return config
 
 
-def together(config: DictConfig, S: int, device: str, warm: int) -> float:
-    """Seconds a step of S seeds at once."""
-    models, parts = [], []
-    for seed in range(S):
-        own = config.copy()
-        own.seed = seed
-        parts.append(build_data(own))
-        parts[-1].setup()
-        models.append(model_of(own, parts[-1]))
-    return fit(config, Replicas(models, [[] for _ in models]), ReplicaData(parts), device, warm)
+def seconds_per_step(config: DictConfig, S: int, device: str, warm: int, captured: bool = True) -> float:
+    """Seconds a step of S seeds at once.
 
-
-def model_of(config: DictConfig, data: Any) -> Autoencoder:
-    return build_model(config, data.arrays.info.image_shape, data.arrays.info.pixel_variance)
-
-
-def fit(config: DictConfig, model: ChunkTraining, data: L.LightningDataModule, device: str, warm: int) -> float:
+    Args:
+        config: of each of them, but for the seed.
+        S: how many.
+        device: `cpu` or `gpu`.
+        warm: steps that do not count.
+        captured: on a GPU, replay a captured step.
+    """
+    members, data = zip(*[_member(config, seed) for seed in range(S)], strict=True)
+    module = TrainingModule(members, build_optimizer(config), config.trainer.log_every_n_steps)
+    if device == "gpu" and captured:
+        module.capture, module.must_replay = capture_cuda_graph, True
     clock = Clock(warm)
-    if device == "gpu":
-        model.capture = capture_cuda_graph
     trainer = L.Trainer(
         max_steps=config.trainer.max_steps,
         max_epochs=-1,
         accelerator=device,
         devices=1,
+        precision=config.trainer.precision,
         callbacks=[clock],
         logger=False,
         limit_val_batches=0,
@@ -140,14 +133,23 @@ def fit(config: DictConfig, model: ChunkTraining, data: L.LightningDataModule, d
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    trainer.fit(model, data)
+    trainer.fit(module, data[0] if S == 1 else ReplicaData(data))
     return clock.seconds_per_step
+
+
+def _member(config: DictConfig, seed: int) -> tuple[Member, ImageData]:
+    own = config.copy()
+    own.seed = seed
+    data = build_data(own)
+    data.setup()
+    info = data.arrays.info
+    return Member(build_model(own, info.image_shape, info.pixel_variance, info.classes), seed, ()), data
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", choices=("cpu", "gpu"), default="gpu" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 4, 16], help="trained at once")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[4, 16], help="trained at once")
     parser.add_argument("--bottleneck", default="soft_vq")
     parser.add_argument("--steps", type=int, default=300, help="of each training")
     parser.add_argument("--warm", type=int, default=100, help="steps at the start that do not count")
@@ -161,7 +163,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     if args.quick:
-        args.seeds, args.steps, args.warm, args.repeats = [1, 2], 12, 4, 2
+        args.seeds, args.steps, args.warm, args.repeats = [2], 12, 4, 2
     sizes = (args.seeds, args.bottleneck, args.steps, args.warm, args.repeats, args.overrides)
     results = {"machine": machine(), **measure(args.device, *sizes)}
     write_results(f"seeds-{args.device}", results, args.out or HERE / ("results-quick" if args.quick else "results"))

@@ -138,3 +138,20 @@ class ReleasedSVHNSoftVQ(SoftQuantizer):
 
     def weights(self, distances: Tensor, scale: Tensor) -> Tensor:
         return released_svhn_weights(distances, scale)
+
+
+class EqualVarianceSoftVQ(SoftQuantizer):
+    """Soft VQ whose codewords share one variance an image: eqs. (4)-(7) with sigma_k equal for all k, learnt by the head.
+
+    Reference: Wu & Flierl (2019), "Related Work": the single smoothing factor of Agustsson et al. (2017), beside which
+    theirs are "different smoothing factors for each component". Differs from the former by: it is not annealed.
+    """
+
+    scale_head = "log_var"
+
+    @property
+    def heads(self) -> dict[str, int]:
+        return {**super().heads, "log_var": 1}
+
+    def weights(self, distances: Tensor, scale: Tensor) -> Tensor:
+        return posterior(distances, scale.expand_as(distances), self.codebook.shape[1])

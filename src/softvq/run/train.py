@@ -39,7 +39,7 @@ from softvq.training.autoencoder import Autoencoder
 from softvq.training.checkpoint import Generations, Identity, ResumeCheckpoint, RunCheckpoints
 from softvq.training.cuda_graph import capture_cuda_graph
 from softvq.training.curve import NonFiniteLossError
-from softvq.training.devices import check_accelerator
+from softvq.training.devices import check_accelerator, set_matmul_precision
 from softvq.training.malloc import keep_freed_memory
 from softvq.training.module import Member, TrainingModule, watches_gradients
 from softvq.training.progress import training_progress
@@ -214,7 +214,7 @@ def _set_up_process(config: DictConfig, threads: int) -> None:
     _quiet_libraries()
     torch.set_num_threads(threads)
     keep_freed_memory()
-    torch.set_float32_matmul_precision(config.trainer.matmul_precision)
+    set_matmul_precision(config.trainer.matmul_precision)
     check_accelerator(config.trainer.accelerator, config.trainer.devices)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
 
 
@@ -29,3 +30,12 @@ def check_accelerator(accelerator: str, devices: int | str | Sequence[int] = 1) 
     wanted = devices if isinstance(devices, int) else 1 if isinstance(devices, str) else max(devices) + 1
     if wanted > here[accelerator]:
         raise ValueError(f"trainer.devices={devices}: this machine has {here[accelerator]}; set trainer.devices=-1")
+
+
+def set_matmul_precision(precision: str) -> None:
+    """Says how float32 products are computed on GPUs: `highest` in float32, `high` and `medium` in shorter numbers.
+
+    Convolutions follow: cuDNN would compute them in TF32 whatever is said of matrix products.
+    """
+    torch.set_float32_matmul_precision(precision)
+    torch.backends.cudnn.allow_tf32 = precision != "highest"
