@@ -141,7 +141,7 @@ class ReleasedSVHNSoftVQ(SoftQuantizer):
 
 
 class EqualVarianceSoftVQ(SoftQuantizer):
-    """Soft VQ whose codewords share one variance an image: eqs. (4)-(7) with sigma_k equal for all k, learnt by the head.
+    """Soft VQ whose codewords share one variance an image: eqs. (4)-(7) with equal sigma_k, learnt by the head.
 
     Reference: Wu & Flierl (2019), "Related Work": the single smoothing factor of Agustsson et al. (2017), beside which
     theirs are "different smoothing factors for each component". Differs from the former by: it is not annealed.

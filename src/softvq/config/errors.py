@@ -19,7 +19,7 @@ LAUNCHERS = {
     "hydra/launcher/submitit_local": "hydra-submitit-launcher",
     "hydra/launcher/submitit_slurm": "hydra-submitit-launcher",
 }
-FOUND_LATER = {"network.d"}  # once the headers of one's own data are read
+FOUND_LATER = {"network.d", "data.image_shape"}  # once the headers of one's own data are read
 
 
 def faults(overrides: Sequence[str], config_name: str = "train", own: Sequence[Path] = ()) -> list[str]:

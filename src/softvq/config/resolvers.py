@@ -10,6 +10,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from softvq.config.compose import current_conf, options, searched
 from softvq.config.names import folder_name
+from softvq.config.weights import image_numbers, image_pixels, mean_weight
 
 TABLE_OF_DATA = {
     **dict.fromkeys(("mnist", "fashion_mnist", "digits"), "table_1"),
@@ -29,6 +30,9 @@ def register() -> None:
         "options": list_options,
         "own_conf": own_conf,
         "program": program,
+        "mean_weight": mean_weight,
+        "image_numbers": image_numbers,
+        "image_pixels": image_pixels,
     }
     for name, function in functions.items():
         OmegaConf.register_new_resolver(name, function, replace=True)

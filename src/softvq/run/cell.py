@@ -55,7 +55,16 @@ class Cell:
         return instantiate(self.config.data.source)
 
     def settings(self, info: DatasetInfo) -> dict[str, Any]:
-        """What decides its result."""
+        """What decides its result.
+
+        Raises:
+            ValueError: if the images are of another shape than the configuration says.
+        """
+        shape = tuple(self.config.data.image_shape)
+        if shape != tuple(info.image_shape):
+            raise ValueError(
+                f"data.image_shape={list(shape)}: the images of {info.name} are {list(info.image_shape)}; leave it out"
+            )
         resolved: dict[str, Any] = OmegaConf.to_container(self.config, resolve=True)  # type: ignore[assignment]
         return result_settings(resolved, info.sha256)
 
@@ -140,7 +149,7 @@ def read_config(folder: RunFolder) -> dict[str, Any]:
 def read_cell(config: DictConfig, hydra: DictConfig, folder: str | Path, launcher: DictConfig | None) -> Cell:
     """The cell of a composed configuration, completed by what only the files and the machine tell.
 
-    One's own data gets the network that fits its files' headers, a job its share of the cores.
+    One's own data gets its images' shape and the network that fits it, a job its share of the cores.
 
     Raises:
         DataError: if the headers cannot be read.
@@ -161,6 +170,8 @@ def read_cell(config: DictConfig, hydra: DictConfig, folder: str | Path, launche
         choices["network"] = _fitting_network(*instantiate(config.data.source).image_shape())
         overrides = [*hydra.overrides.task, f"network={choices['network']}"]
         config = compose(hydra.job.config_name, overrides, own_folders(hydra))
+    if OmegaConf.is_missing(config.data, "image_shape"):
+        config.data.image_shape = list(instantiate(config.data.source).image_shape())
     for key in ("root", "dir"):  # the folder's config.yaml serves from any other folder, too
         if config.data.get(key):
             config.data[key] = str(Path(config.data[key]).expanduser().resolve())

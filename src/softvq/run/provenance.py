@@ -1,11 +1,15 @@
 """Where a run's numbers come from: the code's commit."""
 
+import os
 import subprocess
 from pathlib import Path
 
 
 def commit() -> str | None:
-    """The checkout's commit, with `-dirty` behind it where tracked files differ; None outside a checkout."""
+    """The checkout's commit, with `-dirty` behind it where tracked files differ.
+
+    Outside a checkout, what SOFTVQ_COMMIT says in the environment: who copies the code elsewhere knows its commit.
+    """
     try:
         return subprocess.run(
             ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],
@@ -16,4 +20,4 @@ def commit() -> str | None:
             timeout=10,
         ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
-        return None
+        return os.environ.get("SOFTVQ_COMMIT")

@@ -1,0 +1,94 @@
+#!/usr/bin/env bash
+# A borrowed card's quarter of an hour: are captured steps right, how long does a step take, then the paper's tables with
+# several seeds, the most valuable first. Needs no network; what is finished is kept, so the same command goes on later.
+#
+# usage: benchmarks/gpu.sh PACK OUT [SECONDS]
+#   PACK     what benchmarks/gpu_pack.sh packed
+#   OUT      folder of the results: six small files, complete after every step
+#   SECONDS  to be done in: 720
+#   DRY=1    in the environment: every step with tiny sizes on a CPU
+#   WORK     in the environment: folder of everything else, logs/gpu
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+pack=$(realpath "$1") out=$2 limit=${3:-720}
+work=${WORK:-logs/gpu} python=${PYTHON:-python3}
+reserve=20 # seconds for the last results to be collected
+mkdir -p "$out" "$work/data"
+out=$(realpath "$out") work=$(realpath "$work")
+: > "$out/steps.tsv"
+
+left() { echo $((limit - SECONDS - reserve)); }
+
+collect() { # what the runs found, small enough to carry
+    (cd "$work" && find runs -type f \( -name '*.json' -o -name '*.yaml' -o -name 'metrics.csv' -o -name 'run.log' \) \
+        -print0 2>/dev/null | tar --null -T - -cJf "$out/runs.tar.xz.part" 2>/dev/null)
+    mv "$out/runs.tar.xz.part" "$out/runs.tar.xz"
+}
+
+step() { # NAME SECONDS COMMAND...: unless fewer than so many seconds are left
+    local name=$1 needed=$2 began=$SECONDS status
+    shift 2
+    if [ "$(left)" -lt "$needed" ]; then
+        printf '%s\tleft out\t%s s left, %s needed\n' "$name" "$(left)" "$needed" | tee -a "$out/steps.tsv"
+        return 1
+    fi
+    echo "== $name ($(left) s left)" | tee -a "$out/log.txt"
+    timeout --signal=INT --kill-after=15 "$(left)" "$@" >> "$out/log.txt" 2>&1
+    status=$?
+    printf '%s\tstatus %s\t%s s\n' "$name" "$status" "$((SECONDS - began))" | tee -a "$out/steps.tsv"
+    collect
+    return $status
+}
+
+sweep() { # NAME SECONDS ENTRY OVERRIDE...: an entry of evidence.yaml
+    local name=$1 needed=$2 entry=$3
+    shift 3
+    step "$name" "$needed" "$python" benchmarks/evidence.py --only "$entry" --logs "$work/runs" "$@" "${tiny[@]}"
+}
+
+unpack() {
+    "$python" -m pip install --quiet --no-index --no-deps --no-compile --upgrade --target "$work/site" "$pack"/wheels/*.whl
+    mkdir -p "$work/data/MNIST/raw"
+    for file in "$pack"/MNIST/raw/*.gz; do gzip -dc "$file" > "$work/data/MNIST/raw/$(basename "${file%.gz}")"; done
+    if [ -e "$pack/cifar10.tar.xz" ] && [ ! -d "$work/cifar10" ]; then
+        mkdir "$work/cifar10.part"
+        tar -xJf "$pack/cifar10.tar.xz" -C "$work/cifar10.part"
+        mv "$work/cifar10.part" "$work/cifar10"
+    fi
+}
+export -f unpack
+export pack work python
+export PYTHONPATH="$PWD/src:$work/site" SOFTVQ_DATA="$work/data" PYTHONUNBUFFERED=1
+SOFTVQ_COMMIT=$(cat "$pack/commit")
+export SOFTVQ_COMMIT
+
+device=gpu five=0,1,2,3,4 three=0,1,2 two=0,1 more=1,2,3,4 tiny=() steps=()
+if [ -n "${DRY:-}" ]; then
+    device=cpu five=0,1 three=0 two=0 more=1
+    tiny=(trainer.accelerator=cpu trainer.max_steps=4 trainer.log_every_n_steps=2 probes=fast probes.tsne_points=50
+        probes.clustering.n_init=1 probes.classification.max_iter=1 probes.train_limit=500 probes.test_limit=500)
+    steps=(--steps 6 --warm 2)
+fi
+
+step unpack 30 bash -c unpack || exit 1
+step machine 5 bash -c 'nvidia-smi; "$python" -VV; "$python" -m pip list 2>/dev/null | grep -i -E "^(torch|lightning|numpy|scikit|hydra|omegaconf)"; true'
+step tests 60 "$python" -m pytest -q -p no:cacheprovider tests/training/test_cuda_graph.py tests/training/test_replayed_steps.py
+step step_times 60 "$python" benchmarks/gpu_steps.py "$out/step_times.json" --device "$device" --seconds 90 "${steps[@]}"
+sweep table_1 60 table_1 seed=$five
+sweep released 60 released seed=$five
+if [ -d "$work/cifar10" ]; then
+    export CIFAR10_JPEG=$work/cifar10
+    sweep cifar10 90 cifar10_jpeg data=image_folder seed=0
+fi
+sweep kl_sweep 45 kl_sweep seed=$two
+sweep soft_vq_factors 45 density,variances,batch seed=$three
+sweep noise_sweep 45 noise_sweep seed=$three
+sweep k_sweep 45 k_sweep seed=$three
+if [ -d "$work/cifar10" ]; then
+    sweep cifar10_more_seeds 60 cifar10_jpeg data=image_folder seed=$more
+    sweep k_sweep_cifar10 60 k_sweep_cifar10_jpeg data=image_folder seed=$three
+fi
+step report 10 "$python" -m softvq report "$work/runs" --out "$work/report"
+cp "$work/report/results.json" "$out/" 2>/dev/null
+collect
+du -sh "$out"/*
