@@ -84,7 +84,7 @@ def test_a_bottleneck_of_ones_own_trains_the_released_network(own):
 
 
 @pytest.mark.parametrize("network", ["wide", "wider"])
-@pytest.mark.parametrize(("bottleneck", "K"), [("soft_vq", 32), ("vq", 512)])
+@pytest.mark.parametrize(("bottleneck", "K"), [("soft_vq", 32), ("vq", 32)])
 def test_a_network_of_ones_own_takes_the_presets_of_the_one_it_extends_and_stays_itself(own, network, bottleneck, K):
     chosen = ["fidelity=released", "data=arrays", "data.dir=x", f"bottleneck={bottleneck}", f"network={network}"]
     config = compose("train", chosen, [own])
@@ -93,7 +93,7 @@ def test_a_network_of_ones_own_takes_the_presets_of_the_one_it_extends_and_stays
     assert config.network.d == {"wide": 256, "wider": 512}[network]
     assert (config.network.padding, config.network.joint_init.std) == ("same", 0.05)
     assert config.bottleneck.codebook_init._target_.endswith("truncated_normal_scaling")
-    assert config.bottleneck.K == K  # Table 2
+    assert (config.bottleneck.K, config.trainer.max_steps) == (K, 10_000)  # of the SVHN notebook
 
 
 def test_a_network_that_extends_none_takes_no_presets_of_a_network(own):
@@ -106,7 +106,7 @@ def test_a_network_that_extends_none_takes_no_presets_of_a_network(own):
 
 
 def test_every_preset_is_for_choices_that_there_are():
-    places = {"data": options("data"), "table": TABLE_OF_DATA.values()}
+    places = {"data": options("data"), **dict.fromkeys(("table", "steps"), TABLE_OF_DATA.values())}
     places |= dict.fromkeys(("shape", "network", "body"), options("network"))
     presets = sorted((CONF_DIR / "preset").rglob("*.yaml"))
     assert {preset.parent.name for preset in presets} == set(places)
