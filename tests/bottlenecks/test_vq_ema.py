@@ -3,19 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from golden import golden, squared_distances
+from golden import followed, golden, squared_distances
 from zoo import B, K, M, d, draw, make, random_heads
 
 from softvq.bottlenecks.moving_average import MovingAverageCodebook, assignment
-
-
-def followed(codebook, z, share, settings):
-    """The codebook after a step: counts, sums and codewords from the same before it; z (N, d), share (N, K)."""
-    N_k = settings.decay * codebook["counts"] + (1 - settings.decay) * share.sum(0)
-    m_k = settings.decay * codebook["sums"] + (1 - settings.decay) * share.T @ z
-    N = N_k.sum()
-    smoothed = (N_k + settings.smoothing) / (N + len(N_k) * settings.smoothing) * N
-    return {"counts": N_k, "sums": m_k, "codewords": m_k / smoothed[:, None]}
 
 
 @golden("vq_ema", "vq_ema_kmeans", "vq_ema_revival")
@@ -26,22 +17,22 @@ def evaluate(now, held, given):
     z_q = mu[index]
     state = {}
     if given.training:
-        before = {name: held.weights[f"codebook.{name}"] for name in ("counts", "sums", "codewords")}
         rows = z_held.reshape(-1, z_held.shape[-1])
-        state = followed(before, rows, np.eye(len(mu))[index.ravel()], given.settings)
+        state = followed(held.weights, rows, np.eye(len(mu))[index.ravel()], given)
         if given.noise is not None:
-            mean, order = state["counts"].mean(), np.argsort(given.noise.ravel())
-            dead = [k for k in range(len(mu)) if state["counts"][k] < given.settings.dead_below * mean]
+            N_k, m_k, mu_k = (state[f"codebook.{name}"] for name in ("counts", "sums", "codewords"))
+            mean, order = N_k.mean(), np.argsort(given.noise.ravel())
+            dead = [k for k in range(len(mu)) if N_k[k] < given.settings.dead_below * mean]
             for turn, k in enumerate(dead):
                 code = rows[order[turn % len(rows)]]
-                state["codewords"][k], state["sums"][k], state["counts"][k] = code, mean * code, mean
+                mu_k[k], m_k[k], N_k[k] = code, mean * code, mean
     commitment_loss = ((z - z_q) ** 2).mean()
     return {
         "z": z + (z_q - z_held),
         "penalty": given.mean_scale * given.settings.commitment_weight * commitment_loss,
         "terms": {"commitment_loss": commitment_loss},
         "taps": {"z_q": z_q, "index": index},
-        "state": {f"codebook.{name}": value for name, value in state.items()},
+        "state": state,
     }
 
 

@@ -227,3 +227,20 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-x))
+
+
+def gaussian(heads: dict[str, np.ndarray], noise: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """The sample (B, M, d) of a Gaussian posterior and its KL (B, M) from the standard normal, nats."""
+    mean, log_var = heads["z_e"], heads["log_var"]
+    kl = ((mean**2 + np.exp(log_var) - log_var - 1) / 2).sum(-1)
+    return mean if noise is None else mean + np.exp(log_var / 2) * noise, kl
+
+
+def followed(weights: dict[str, np.ndarray], z: np.ndarray, share: np.ndarray, given: Given) -> dict[str, np.ndarray]:
+    """A codebook of moving averages after a step on codes z (N, d) with shares (N, K): van den Oord et al., A.1."""
+    decay, smoothing = given.settings.decay, given.settings.smoothing
+    N_k = decay * weights["codebook.counts"] + (1 - decay) * share.sum(0)
+    m_k = decay * weights["codebook.sums"] + (1 - decay) * share.T @ z
+    N = N_k.sum()
+    smoothed = (N_k + smoothing) / (N + len(N_k) * smoothing) * N
+    return {"codebook.counts": N_k, "codebook.sums": m_k, "codebook.codewords": m_k / smoothed[:, None]}

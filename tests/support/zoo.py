@@ -21,12 +21,18 @@ NAMES = sorted(path.stem for path in (CONF_DIR / "bottleneck").glob("*.yaml"))
 B, M, d, K = 8, 2, 5, 7  # K is no other size, so that an axis of length K is the codebook's
 
 # A small size of what each YAML sets beyond network.d and K.
-SMALL: dict[str, tuple[str, ...]] = {}
+SMALL: dict[str, tuple[str, ...]] = {
+    "som_vae": ("bottleneck.rows=3", "bottleneck.columns=2"),
+    "topk": ("bottleneck.k=2", "bottleneck.revived=2", "bottleneck.dead_after=3"),
+    "batch_topk": ("bottleneck.k=2", "bottleneck.revived=2", "bottleneck.dead_after=3"),
+    "scalar_rounding": ("bottleneck.step_size=0.1",),  # at first every code is rounded to zero else
+    "capacity_vae": ("bottleneck.anneal_steps=10",),
+}
 
 # Their loss looks across the images of a batch, so that it is no mean of the images' losses.
-ACROSS_IMAGES: set[str] = set()
+ACROSS_IMAGES = {"acai", "batch_topk", "capacity_vae"}
 # Codewords have places, or are implied by other numbers: they cannot be permuted.
-ORDERED: set[str] = set()
+ORDERED = {"som_vae"}
 
 # Golden comparisons: d where 3 is no width of the method's, and the tolerance where a library computes in float32.
 GOLDEN_SIZES: dict[str, int] = {}

@@ -63,8 +63,10 @@ class MovingAverageCodebook(nn.Module):
         Shapes: z (B, M, d); share c_ik (B, M, K), rows sum to 1.
         """
         z, share = z.to(self.sums.dtype).flatten(0, 1), share.to(self.sums.dtype).flatten(0, 1)
+        with torch.autocast(z.device.type, enabled=False):  # sums in the buffers' own precision
+            assigned = share.T @ z
         self.counts.mul_(self.decay).add_(summed(share.sum(0)), alpha=1 - self.decay)
-        self.sums.mul_(self.decay).add_(summed(share.T @ z), alpha=1 - self.decay)
+        self.sums.mul_(self.decay).add_(summed(assigned), alpha=1 - self.decay)
         total, K = self.counts.sum(), len(self.counts)
         smoothed = total * (self.counts + self.smoothing) / (total + K * self.smoothing)
         self.codewords.copy_(self.sums / smoothed[:, None])
