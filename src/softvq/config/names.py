@@ -150,6 +150,18 @@ def _plain(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text)
 
 
+def chosen_settings(typed: Sequence[str], choices: Mapping[str, Any]) -> tuple[str, ...]:
+    """The keys of the settings among the overrides that say what is computed; choices of groups are none.
+
+    Args:
+        typed: the overrides of one cell.
+        choices: group -> choice.
+    """
+    keys = (_key(override) for override in typed if not override.startswith("~"))
+    named = ("seed", "data.name", "data.dir", "experiment_name")
+    return tuple(dict.fromkeys(k for k in keys if k not in choices and k not in named and not WHERE_NOT_WHAT.match(k)))
+
+
 def _key(override: str) -> str:
     return override.split("=", 1)[0].lstrip("+~").split("@", 1)[0]
 

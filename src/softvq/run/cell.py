@@ -16,6 +16,7 @@ from softvq.config.compose import compose, own_folders
 from softvq.config.errors import missing_values
 from softvq.config.identity import config_hash, differences, result_settings
 from softvq.config.launcher import threads_of_job
+from softvq.config.names import chosen_settings
 from softvq.config.settings import check_settings, check_together
 from softvq.data.dataset import DatasetInfo
 from softvq.data.source import Source
@@ -44,11 +45,28 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of a sweep, or a single run: its completed configuration and its folder."""
+    """One cell of a sweep, or a single run: its completed configuration and its folder.
+
+    Attributes:
+        config: its settings.
+        choices: group -> choice.
+        folder: of its files.
+        chosen: keys of the settings that were given explicitly, and that say what is computed.
+    """
 
     config: DictConfig
     choices: dict[str, Any]
     folder: RunFolder
+    chosen: tuple[str, ...] = ()
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        """What was chosen, by its key."""
+        values = {key: OmegaConf.select(self.config, key) for key in self.chosen}
+        return {
+            key: OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+            for key, value in values.items()
+        }
 
     def source(self) -> Source:
         """Where its images come from."""
@@ -185,7 +203,7 @@ def read_cell(config: DictConfig, hydra: DictConfig, folder: str | Path, launche
         config.trainer.max_steps = 0
     if config.trainer.threads is None:
         config.trainer.threads = threads_of_job(launcher)
-    return Cell(config, choices, RunFolder(folder))
+    return Cell(config, choices, RunFolder(folder), chosen_settings(hydra.overrides.task, choices))
 
 
 def _fitting_network(height: int, width: int, channels: int) -> str:

@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from softvq.bounded_files import UnreadableFileError, read_json
 from softvq.config.identity import config_hash
+from softvq.config.targets import check_recorded, named_in
 from softvq.extras import needed
 from softvq.run.build import build_model
 from softvq.run.cell import read_config, read_metrics
@@ -80,7 +81,9 @@ def load_run(path: str | Path) -> FinishedRun:
     metrics = read_metrics(folder)
     if metrics is None:
         raise ValueError(f"run={path} holds no finished run: {folder.metrics} is missing; train it first")
-    config = OmegaConf.create(read_config(folder))
+    recorded_config = read_config(folder)
+    check_recorded(recorded_config, str(folder.config), trusted_here())
+    config = OmegaConf.create(recorded_config)
     assert isinstance(config, DictConfig)
     recorded = config_hash(OmegaConf.to_container(config.result_settings))  # type: ignore[arg-type]
     if recorded != metrics["config_hash"]:
@@ -88,6 +91,12 @@ def load_run(path: str | Path) -> FinishedRun:
             folder.metrics, f"its config_hash is {metrics['config_hash']}, that of config.yaml is {recorded}"
         )
     return FinishedRun(folder, config, metrics)
+
+
+def trusted_here() -> set[str]:
+    """The classes that the user's own configurations in the current folder name."""
+    own = Path.cwd() / "conf"
+    return named_in([own]) if own.is_dir() else set()
 
 
 def load_exported(folder: Path) -> tuple[Autoencoder, dict[str, Any], dict[str, Any]]:
@@ -103,6 +112,7 @@ def load_exported(folder: Path) -> tuple[Autoencoder, dict[str, Any], dict[str, 
             raise UnreadableFileError(description_file, "it describes no exported model")
         with needed("an exported model", "export"):
             from safetensors.torch import load_file
+        check_recorded(description["config"], str(description_file), trusted_here())
         config = OmegaConf.create(description["config"])
         shape = tuple(description["image_shape"])
         weights = load_file(weights_file)

@@ -1,7 +1,11 @@
 """What `metrics.json` says of a run: its numbers, and what they depend on."""
 
+import platform
+import shlex
+import sys
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -21,6 +25,7 @@ class Session:
 
     Attributes:
         commit: of the code that was loaded, whatever is checked out by the end.
+        start: when this session began, local time with its offset.
         threads: of torch and the probes.
         trainer: that has trained them.
         checkpoint: knows how long that took.
@@ -28,14 +33,23 @@ class Session:
     """
 
     commit: str | None
+    start: str
     threads: int
     trainer: L.Trainer
     checkpoint: ResumeCheckpoint
     at_once: int
 
 
-def describe(cell: Cell, data: ImageData, probed: dict[str, Any], session: Session) -> dict[str, Any]:
-    """The content of a run's `metrics.json`."""
+def describe(cell: Cell, data: ImageData, parameters: int, probed: dict[str, Any], session: Session) -> dict[str, Any]:
+    """The content of a run's `metrics.json`.
+
+    Args:
+        cell: that was run.
+        data: what it was trained and probed on.
+        parameters: how many numbers the model learned.
+        probed: what the probes found.
+        session: how it was trained.
+    """
     config, choices, info, trainer = cell.config, cell.choices, data.arrays.info, session.trainer
     resolved: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     results = dict(probed)
@@ -50,10 +64,15 @@ def describe(cell: Cell, data: ImageData, probed: dict[str, Any], session: Sessi
         "fidelity": config.fidelity,
         "steps": trainer.global_step,
         "config_hash": config_hash(result_settings(resolved, info.sha256)),
+        "hyperparameters": cell.hyperparameters,
+        "parameters": parameters,
         **results,
         "protocol": resolved["probes"],
         "provenance": {
             "commit": session.commit,
+            "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+            "host": platform.node(),
+            "start": session.start,
             "versions": {name: version(name) for name in ("softvq", "torch", "lightning", "scikit-learn", "numpy")},
             "data": info.provenance(),
             "network": built_network(config, choices["network"]),

@@ -5,6 +5,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,7 @@ def _train(cells: Sequence[Cell], resume_from: Sequence[Path]) -> list[Results]:
     """Trains cells that are at the same step; the results of each."""
     config = cells[0].config
     commit_before, threads = commit(), config.trainer.threads or cores()
+    start = datetime.now().astimezone().isoformat(timespec="seconds")
     _set_up_process(config, threads)
     parts = [_build_part(cell, threads) for cell in cells]
     if not resume_from:
@@ -181,7 +183,7 @@ def _train(cells: Sequence[Cell], resume_from: Sequence[Path]) -> list[Results]:
     except NonFiniteLossError:
         if module.alive:
             raise
-    session = Session(commit_before, threads, trainer, checkpoint, len(cells))
+    session = Session(commit_before, start, threads, trainer, checkpoint, len(cells))
     return [_finish(part, members[s].failure or probes.results.get(s, {}), session) for s, part in enumerate(parts)]
 
 
@@ -202,7 +204,8 @@ def _finish(part: _Part, found: Results, session: Session) -> Results:
             tracker.finalize("failed")
         return found
     folder = part.cell.folder
-    metrics = describe(part.cell, part.data, found, session)
+    parameters = sum(parameter.numel() for parameter in part.model.parameters())
+    metrics = describe(part.cell, part.data, parameters, found, session)
     for tracker in part.trackers:
         tracker.finish(metrics, folder)
     if not RANK:
