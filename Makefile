@@ -29,11 +29,12 @@ setup: .venv/.installed ## the environment alone, in .venv
 demo: setup ## soft VQ, the plain autoencoder and the raw pixels on small digits, in one table
 	$(BIN)/python train.py -m experiment=demo
 
-test: setup ## the test suite without the slow tests
-	$(BIN)/python -m pytest -q -n auto -m "not slow"
+test: setup ## the tests that are quick and start no processes
+	$(BIN)/python -m pytest -q -n auto -m "not slow and not process"
 
-test-all: setup ## every test, the slow ones too
-	$(BIN)/python -m pytest -q -n auto
+test-all: test ## every test: killed processes, real clusters, the wheel, browsers and documents, too
+	$(BIN)/python -m pytest -q -n auto -m "slow or process" --ignore tests/sweep --ignore tests/package
+	$(BIN)/python -m pytest -q -m "slow or process" tests/sweep tests/package # one at a time: they load the machine
 
 lint: setup ## style, types, and which way imports point
 	$(BIN)/ruff check .
