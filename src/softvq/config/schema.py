@@ -134,6 +134,7 @@ SCHEMA: dict[str, Kind] = {
     "logger.tags": listed(text(), empty=True).means("of the run in W&B"),
     # --- evaluate.py
     "run": folder().means("the folder of a finished run"),
+    "trust": listed(target(), empty=True).means("classes of one's own that the run's configuration may name"),
     "out": folder().null("the run's").means("the folder of the evaluation"),
     # --- where runs lie, and sweeps
     "hydra.run.dir": folder().means("the folder of a single run"),
@@ -145,7 +146,7 @@ SCHEMA: dict[str, Kind] = {
 }
 # What a run cannot do without, even where `~KEY` or `GROUP=null` takes it away.
 NEEDED = (
-    *(key for key in SCHEMA if "." not in key and key not in ("run", "out", "figures")),
+    *(key for key in SCHEMA if "." not in key and key not in ("run", "trust", "out", "figures")),
     *(f"{part}._target_" for part in ("bottleneck", "network.encoder", "network.decoder", "reconstruction")),
     *(f"{part}._target_" for part in ("data.module", "data.source", "probes.clustering", "probes.classification")),
     "optimizer._target_",

@@ -81,8 +81,8 @@ def check_targets(config: Any, where: str, trusted: Collection[str] = ()) -> Non
             raise UntrustedTargetError(f"{where}: {key} is {printable(repr(target))[:80]}, which names no class")
         if target not in trusted and not is_known(target):
             raise UntrustedTargetError(
-                f"{where}: {key} is {printable(target)}, which is no part of softvq, so it is not called. If you trust "
-                "this run, name the class in a file of your own, as conf/bottleneck/NAME.yaml in the current folder"
+                f"{where}: {key} is {printable(target)}, which is no part of softvq and is not called; "
+                f"if you trust it, add trust=[{printable(target)}], or name it in conf/ of the current folder"
             )
 
 

@@ -1,5 +1,6 @@
 """Trained models in other people's code: a run's model, and a scikit-learn transformer made of it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from softvq.run.load import EXPORTED, load_exported, load_run
 from softvq.training.autoencoder import Autoencoder
 
 
-def load(run: str | Path) -> Autoencoder:
+def load(run: str | Path, trust: Sequence[str] = ()) -> Autoencoder:
     """The trained model of a finished run, or of what `softvq export` made of one; in evaluation mode.
 
     `model(images)` gives reconstructions and latents of uint8 images, `model.encode(images)` their codes z_e. Further
@@ -21,6 +22,8 @@ def load(run: str | Path) -> Autoencoder:
 
     Args:
         run: the run's folder, or that of an export.
+        trust: classes of one's own that a run's configuration may name, as ["half.Half"]; those that `conf/` of the
+            current folder names are trusted as well, and softvq's own always are.
 
     Raises:
         ValueError: if the folder holds neither, or files that are damaged or do not belong together.
@@ -29,7 +32,7 @@ def load(run: str | Path) -> Autoencoder:
         model, config, metrics = load_exported(Path(run))
         model.__dict__.update(config=config, metrics=metrics)
     else:
-        finished = load_run(run)
+        finished = load_run(run, trust)
         model = finished.model()
         model.__dict__.update(config=OmegaConf.to_container(finished.config), metrics=finished.metrics)
     return model

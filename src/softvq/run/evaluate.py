@@ -27,7 +27,7 @@ def evaluate_run(config: DictConfig) -> dict[str, Any]:
         ValueError: if the folder holds no finished run, or the data do not fit the run's network.
     """
     check_settings(config, evaluating=True)
-    run = load_run(config.run)
+    run = load_run(config.run, config.trust)
     of_data = run.config.copy()
     of_data.data = _data(config, run)
     data = build_data(of_data)

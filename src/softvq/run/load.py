@@ -1,5 +1,6 @@
 """Loads a finished run: its settings, its results and its trained model."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,18 +72,23 @@ class FinishedRun:
         return int(self.metrics["provenance"]["data"].get("classes", 0))
 
 
-def load_run(path: str | Path) -> FinishedRun:
+def load_run(path: str | Path, trust: Sequence[str] = ()) -> FinishedRun:
     """A finished run's files.
+
+    Args:
+        path: of the run's folder.
+        trust: classes of one's own that its configuration may name, beside those in `conf/` of the current folder.
 
     Raises:
         ValueError: if the folder holds none, or files that do not belong together.
+        UntrustedTargetError: if its configuration names what is neither softvq's nor trusted.
     """
     folder = RunFolder(path)
     metrics = read_metrics(folder)
     if metrics is None:
         raise ValueError(f"run={path} holds no finished run: {folder.metrics} is missing; train it first")
     recorded_config = read_config(folder)
-    check_recorded(recorded_config, str(folder.config), trusted_here())
+    check_recorded(recorded_config, str(folder.config), {*trust, *trusted_here()})
     config = OmegaConf.create(recorded_config)
     assert isinstance(config, DictConfig)
     recorded = config_hash(OmegaConf.to_container(config.result_settings))  # type: ignore[arg-type]
