@@ -6,7 +6,7 @@
 #   PACK     what benchmarks/gpu_pack.sh packed
 #   OUT      folder of the results: six small files, complete after every step
 #   SECONDS  to be done in: 720
-#   DRY=1    in the environment: every step with tiny sizes on a CPU
+#   DRY=1    in the environment: every step with tiny sizes on a CPU, of the later sweeps the plan alone
 #   WORK     in the environment: folder of everything else, logs/gpu
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
@@ -62,9 +62,9 @@ export PYTHONPATH="$PWD/src:$work/site" SOFTVQ_DATA="$work/data" PYTHONUNBUFFERE
 SOFTVQ_COMMIT=$(cat "$pack/commit")
 export SOFTVQ_COMMIT
 
-device=gpu five=0,1,2,3,4 three=0,1,2 two=0,1 more=1,2,3,4 tiny=() steps=()
+device=gpu five=0,1,2,3,4 three=0,1,2 two=0,1 more=1,2,3,4 tiny=() plan=() steps=()
 if [ -n "${DRY:-}" ]; then
-    device=cpu five=0,1 three=0 two=0 more=1
+    device=cpu five=0,1 three=0 two=0 more=1 plan=(hydra.sweeper.plan_only=true)
     tiny=(trainer.accelerator=cpu trainer.max_steps=4 trainer.log_every_n_steps=2 probes=fast probes.tsne_points=50
         probes.clustering.n_init=1 probes.classification.max_iter=1 probes.train_limit=500 probes.test_limit=500)
     steps=(--steps 6 --warm 2)
@@ -80,13 +80,13 @@ if [ -d "$work/cifar10" ]; then
     export CIFAR10_JPEG=$work/cifar10
     sweep cifar10 90 cifar10_jpeg data=image_folder seed=0
 fi
-sweep kl_sweep 45 kl_sweep seed=$two
-sweep soft_vq_factors 45 density,variances,batch seed=$three
-sweep noise_sweep 45 noise_sweep seed=$three
-sweep k_sweep 45 k_sweep seed=$three
+sweep kl_sweep 45 kl_sweep seed=$two "${plan[@]}"
+sweep soft_vq_factors 45 density,variances,batch seed=$three "${plan[@]}"
+sweep noise_sweep 45 noise_sweep seed=$three "${plan[@]}"
+sweep k_sweep 45 k_sweep seed=$three "${plan[@]}"
 if [ -d "$work/cifar10" ]; then
-    sweep cifar10_more_seeds 60 cifar10_jpeg data=image_folder seed=$more
-    sweep k_sweep_cifar10 60 k_sweep_cifar10_jpeg data=image_folder seed=$three
+    sweep cifar10_more_seeds 60 cifar10_jpeg data=image_folder seed=$more "${plan[@]}"
+    sweep k_sweep_cifar10 60 k_sweep_cifar10_jpeg data=image_folder seed=$three "${plan[@]}"
 fi
 step report 10 "$python" -m softvq report "$work/runs" --out "$work/report"
 cp "$work/report/results.json" "$out/" 2>/dev/null
