@@ -87,6 +87,7 @@ SCHEMA: dict[str, Kind] = {
     "optimizer._target_": target().means("class of the optimiser"),
     "optimizer._partial_": flag().means("true: the parameters come later"),
     "optimizer.lr": number(0).means("learning rate"),
+    "optimizer.eps": number(0).means("added to the root of the squares' mean, by which steps are divided"),
     "optimizer.fused": flag().means("update all parameters in one pass"),
     # --- trainer
     "trainer.max_steps": whole(0, 10**9).means("optimiser steps"),

@@ -12,6 +12,7 @@ from softvq.config.schema import NEEDED, kind_of
 FIGURE_FORMATS = ("pdf", "svg")  # beside PNG
 # What updates every number by itself, so that stacked weights are updated as they would be alone.
 ELEMENTWISE = {f"torch.optim.{name}" for name in ("Adam", "AdamW", "Adamax", "RAdam", "RMSprop", "Adagrad", "SGD")}
+ELEMENTWISE |= {"softvq.training.tensorflow_adam.TensorFlowAdam"}
 
 
 def check_settings(config: DictConfig, evaluating: bool = False) -> None:
