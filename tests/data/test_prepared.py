@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import signal
@@ -245,6 +246,35 @@ def test_a_downloaded_set_stays_usable_when_its_files_are_gone_also_in_a_moved_c
         source = IdxFiles("mnist", str(root), False, "MNIST")
         assert prepare(source, root).info == info
         assert prepared_info(source, root) == info
+
+
+def read_only(monkeypatch):
+    """Lets nothing be made, as on a disk that is mounted read-only."""
+
+    def refuse(path, flags, *args, **kwargs):
+        if flags & os.O_CREAT:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+        return opened(path, flags, *args, **kwargs)
+
+    opened = os.open
+    monkeypatch.setattr(os, "open", refuse)
+
+
+def test_a_copy_on_a_disk_that_is_read_only_is_used_where_its_source_was_copied_with_its_times(
+    tmp_path, monkeypatch, mine
+):
+    info = prepare(mine, tmp_path).info
+    source = ArrayFiles("mine", str(mine.dir))
+    path = mine.dir / "train_images.npy"
+    path.chmod(0o600)  # the time that only the system sets is a new one
+    read_only(monkeypatch)
+    assert prepared_info(source, tmp_path) is None
+    assert prepare(source, tmp_path).info == info
+    os.utime(path)
+    with pytest.raises(
+        DataError, match=r"data\.root=.*: cannot prepare mine in .*Read-only file system; set data\.root"
+    ):
+        prepare(source, tmp_path)
 
 
 def test_an_accepted_copy_is_not_used_once_it_must_be_verified(tmp_path):

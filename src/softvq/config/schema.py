@@ -73,6 +73,10 @@ SCHEMA: dict[str, Kind] = {
     "data.eval_batch_size": whole(1).means("images at a time where nothing is trained; changes no result"),
     "data.val_fraction": number(0, below=1).means("part of the training images that is set aside for choices"),
     "data.image_shape": listed(whole(1)).means("height, width and channels of an image, which weights follow"),
+    "data.test_fraction": number(0, below=1)
+    .null("the data have a test set")
+    .means("part of images without a test set that becomes it"),
+    "data.split_seed": whole(0, LARGEST_SEED).means("which images that part are"),
     "data.image_size": whole(1).null("the pictures have one size").means("resize pictures to so many pixels a side"),
     "data.pixel_offset": number(-1, 1).null("follows the network").means("added to pixels that were scaled to [0, 1]"),
     "data.output_activation": word("sigmoid", "linear")

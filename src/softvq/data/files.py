@@ -118,8 +118,16 @@ def _state(found: os.stat_result) -> tuple[int, int, int]:
 
 
 def fingerprint_of(states: list[tuple[object, ...]]) -> str:
-    """One short word for the states of many files."""
-    return hashlib.sha256(json.dumps(states).encode()).hexdigest()
+    """Two short words for the names and states of many files: one that copying them with their times keeps, and one
+    that it does not.
+    """
+    copied = [state[:-1] for state in states]
+    return "-".join(hashlib.sha256(json.dumps(part).encode()).hexdigest() for part in (copied, states))
+
+
+def same_but_copied(first: str, second: str) -> bool:
+    """Whether two fingerprints are of files with the same names, sizes and times of their content."""
+    return first.partition("-")[0] == second.partition("-")[0]
 
 
 def make_folder(key: str, folder: Path) -> list[Path]:

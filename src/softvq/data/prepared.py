@@ -22,7 +22,7 @@ from softvq.bounded_files import UnreadableFileError, printable, read_json
 from softvq.console import screen
 from softvq.data.content import IMAGES, LABELS, Content, write_array
 from softvq.data.dataset import DatasetInfo, ImageArrays
-from softvq.data.files import file_state, make_folder, sync_folder
+from softvq.data.files import file_state, make_folder, same_but_copied, sync_folder
 from softvq.data.npy import mapped
 from softvq.data.source import DataError, RawData, Source
 from softvq.locks import LockError, locked
@@ -51,10 +51,13 @@ def prepare(source: Source, root: str | Path) -> ImageArrays:
         return arrays
     source.fetch_missing()
     source.fingerprint()  # raises for what is not there, before anything is made
-    made = make_folder("data.root", Path(root)) + make_folder("data.root", folder.parent)
+    made = make_folder("data.root", Path(root))
     try:
+        if not folder.parent.exists():
+            folder.parent.mkdir()
+            made.append(folder.parent)
         with locked(
-            lock := folder.with_name(f".{folder.name}.lock"),
+            folder.with_name(f".{folder.name}.lock"),
             "set data.root=PATH to a folder on a local disk",
             lambda: screen.print(f"waiting: another process prepares {folder}"),
         ):
@@ -66,15 +69,11 @@ def prepare(source: Source, root: str | Path) -> ImageArrays:
                 _write(folder, source)
                 arrays = _open(folder)
     except (DataError, LockError, OSError) as error:
-        if made:  # a setting that was refused leaves nothing behind
-            lock.unlink(missing_ok=True)
-        for path in reversed(made):
-            with suppress(OSError):
-                path.rmdir()
+        _remove_made(made)
         if isinstance(error, DataError):
             raise
-        if isinstance(error, LockError):
-            raise DataError(f"data.root={root}: {error}") from error
+        if arrays := _open_copied(folder, source):
+            return arrays
         raise DataError(
             f"data.root={root}: cannot prepare {source.name} in {folder}: {error}; "
             f"set data.root=PATH to a folder that can be written and has room"
@@ -138,6 +137,23 @@ def _is_current(meta: _Meta, source: Source) -> bool:
 def _open_current(folder: Path, source: Source) -> ImageArrays | None:
     meta = _read_meta(folder)
     return _open(folder) if meta and _is_current(meta, source) else None
+
+
+def _open_copied(folder: Path, source: Source) -> ImageArrays | None:
+    """A set that lies where nothing can be written, and whose source was copied there with its times."""
+    meta = _read_meta(folder)
+    if meta is None or (meta.info.verified is False and source.verify):
+        return None
+    return _open(folder) if same_but_copied(source.fingerprint() or "", meta.fingerprint) else None
+
+
+def _remove_made(made: list[Path]) -> None:
+    """Leaves nothing of a setting that was refused: the folders that were made for it, if nobody uses them."""
+    for path in reversed(made):
+        for lock in path.glob(".*.lock"):
+            lock.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.rmdir()
 
 
 def _open(folder: Path) -> ImageArrays | None:
