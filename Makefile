@@ -50,6 +50,9 @@ else
 	$(BIN)/softvq report $(LOGS) --out $(REPORT)
 endif
 
+evidence: setup ## every run behind docs/results.md, most valuable first; goes on where it stopped: JOBS= LOGS= ARGS=
+	$(BIN)/python benchmarks/evidence.py --logs $(LOGS) $(if $(JOBS),--jobs $(JOBS)) $(ARGS)
+
 report: setup ## tables and report.html from the run folders below LOGS, into REPORT
 	$(BIN)/softvq report $(LOGS) --out $(REPORT)
 
@@ -74,4 +77,4 @@ bench-seeds: setup ## seeds trained at once beside one after the other: QUICK=1 
 lock: setup ## renews requirements.lock from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --all-extras pyproject.toml -o requirements.lock
 
-.PHONY: docs help setup demo test test-all lint reproduce report dashboard bench bench-growth bench-seeds lock
+.PHONY: docs help setup demo test test-all lint reproduce evidence report dashboard bench bench-growth bench-seeds lock

@@ -4,7 +4,7 @@
 #
 # usage: benchmarks/gpu.sh PACK OUT [SECONDS]
 #   PACK     what benchmarks/gpu_pack.sh packed
-#   OUT      folder of the results: six small files, complete after every step
+#   OUT      folder of the results: six or seven small files, as of the last step that ended
 #   SECONDS  to be done in: 720
 #   DRY=1    in the environment: every step with tiny sizes on a CPU, of the later sweeps the plan alone
 #   WORK     in the environment: folder of everything else, logs/gpu
@@ -89,6 +89,6 @@ if [ -d "$work/cifar10" ]; then
     sweep k_sweep_cifar10 60 k_sweep_cifar10_jpeg data=image_folder seed=$three "${plan[@]}"
 fi
 step report 10 "$python" -m softvq report "$work/runs" --out "$work/report"
-cp "$work/report/results.json" "$out/" 2>/dev/null
+cp "$work"/report/{results.json,runs.csv} "$out/" 2>/dev/null
 collect
 du -sh "$out"/*

@@ -87,6 +87,8 @@ def _compare(default: DictConfig, run: Run) -> tuple[list[tuple[str, str, str]],
     for key in LEFT_TO_THE_DATA:
         if OmegaConf.select(default, key) is None:
             OmegaConf.update(default, key, mine.get(key))
+    if OmegaConf.is_missing(default.data, "image_shape"):  # one's own data's, which weights follow
+        default.data.image_shape = run.config.get("image_shape", "???")
     theirs = leaves(_settings(default))
 
     def differing() -> list[tuple[str, str, str]]:
