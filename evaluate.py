@@ -1,6 +1,8 @@
 """Probes a finished run again, under another protocol, tap or data; `evaluate.py --help` explains the choices."""
 
-from softvq.command.evaluate import main
+import sys
+
+from softvq.command import main
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(["evaluate", *sys.argv[1:]]))

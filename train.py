@@ -1,6 +1,8 @@
 """Trains and probes one cell, or with -m a sweep of them; `python train.py --help` explains the choices."""
 
-from softvq.command.train import main
+import sys
+
+from softvq.command import main
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(["train", *sys.argv[1:]]))

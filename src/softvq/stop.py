@@ -60,7 +60,8 @@ class _State:
     Attributes:
         signum: the first signal that the main thread handled; None as long as there was none.
         heard_s: when the first signal came, on the monotonic clock; the main thread may handle it later.
-        from_parent: whether only `tell` counts, as in the workers of a sweep.
+        source: whose stop counts: `signals`, `parent` (only `tell`, as in the workers of a sweep) or `nobody`; None
+            before `listen` or `leave_to_parent`.
         told: whether `tell` was called.
         answer: `exit`, `raise` or `note`.
         where: describes how far the work is.
@@ -69,7 +70,7 @@ class _State:
 
     signum: int | None = None
     heard_s: float | None = None
-    from_parent: bool = False
+    source: str | None = None
     told: bool = False
     answer: str = "exit"
     where: Callable[[], str] = str
@@ -80,29 +81,38 @@ _state = _State()
 _wakeup: tuple[socket.socket, socket.socket] | None = None  # kept open as long as the process lives
 
 
-def listen(from_parent: bool = False) -> None:
-    """Handles SIGINT and SIGTERM from now on; again where a library has put its own handlers in their place.
+def listen(to_parent: bool = False) -> None:
+    """Handles SIGINT and SIGTERM from now on.
 
     Does nothing outside the main thread, where Python allows no handlers.
 
     Args:
-        from_parent: ignore the signals, which a terminal sends to workers, too; heed `tell` alone.
+        to_parent: ignore the signals, which a terminal sends to workers, too; heed `tell` alone.
     """
     if threading.current_thread() is not threading.main_thread():
         return
-    _state.from_parent = from_parent
-    for signum in SIGNALS:
-        signal.signal(signum, _handle)
+    if to_parent:
+        _state.source, _state.answer = "parent", "note"
+    else:
+        _state.source = "signals"
+    take_over()
     if _wakeup is None:
         _watch_for_second_signal()
-        os.register_at_fork(after_in_child=_leave_to_parent)
+        os.register_at_fork(after_in_child=_leave_fork_to_parent)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # see `kept_from_children`
 
 
 def leave_to_parent() -> None:
     """Ignores SIGINT and SIGTERM in a process that ends when its parent does."""
-    for signum in SIGNALS:
-        signal.signal(signum, signal.SIG_IGN)
+    _state.source = "nobody"
+    take_over()
+
+
+def take_over() -> None:
+    """Puts the handlers back where a library has put its own in their place, as Lightning does."""
+    if _state.source is not None:
+        for signum in SIGNALS:
+            signal.signal(signum, signal.SIG_IGN if _state.source == "nobody" else _handle)
 
 
 def requested() -> int | None:
@@ -123,9 +133,13 @@ def forget() -> None:
 
 
 @contextmanager
-def raised() -> Iterator[None]:
-    """Within, the first signal raises `Stopped`, also one that came before."""
-    with _answering("raise", str, None):
+def raised(where: Callable[[], str] = str) -> Iterator[None]:
+    """Within, the first signal raises `Stopped`, also one that came before.
+
+    Args:
+        where: describes how far the work is.
+    """
+    with _answering("raise", where, None):
         _raise_if_requested()
         yield
 
@@ -146,7 +160,7 @@ def noted(where: Callable[[], str], on_request: Callable[[int], None] | None = N
 
 def _raise_if_requested() -> None:
     if _state.signum is not None:
-        raise Stopped(_state.signum)
+        raise Stopped(_state.signum, _described())
 
 
 @contextmanager
@@ -177,10 +191,10 @@ def kept_from_children() -> Iterator[None]:
 
 
 def _handle(signum: int, frame: FrameType | None) -> None:
-    if _state.from_parent and not _state.told:
+    if _state.source == "parent" and not _state.told:
         return
     if _state.signum is not None:
-        if not _state.from_parent and _is_second():
+        if _state.source == "signals" and _is_second():
             _end_at_once(signum)
         return
     _is_second()
@@ -190,7 +204,7 @@ def _handle(signum: int, frame: FrameType | None) -> None:
     if _state.on_request is not None:
         _state.on_request(signum)
     if _state.answer == "raise":
-        raise Stopped(signum)
+        raise Stopped(signum, _described())
 
 
 def _is_second() -> bool:
@@ -227,13 +241,13 @@ def _watch_for_second_signal() -> None:
 
     def watch() -> None:
         while number := reader.recv(1):
-            if number[0] in SIGNALS and not _state.from_parent and _is_second():
+            if number[0] in SIGNALS and _state.source == "signals" and _is_second():
                 _end_at_once(number[0])
 
     threading.Thread(target=watch, name="stop", daemon=True).start()
 
 
-def _leave_to_parent() -> None:
+def _leave_fork_to_parent() -> None:
     """In a process that was forked off without a program of its own: it shares this one's socket."""
     signal.set_wakeup_fd(-1)
     leave_to_parent()

@@ -16,6 +16,8 @@ from typing import Any
 
 import lightning as L
 
+from softvq import stop
+
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 900  # for what takes seconds on a machine with nothing else to do
 
@@ -51,17 +53,19 @@ def sweep(folder: Path, *overrides: str, cwd: Path = ROOT, **environment: str) -
 
 def sweep_here(folder: Path, *overrides: str) -> int:
     """The same in this process, which has loaded all that a sweep loads; the exit code."""
-    argv, interrupt = sys.argv, signal.getsignal(signal.SIGINT)
+    argv, handlers = sys.argv, {signum: signal.getsignal(signum) for signum in stop.SIGNALS}
     sys.argv = command(folder, *overrides, "hydra/launcher=basic")[1:]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             runpy.run_path(sys.argv[0], run_name="__main__")
-    except SystemExit as stop:
-        return int(stop.code or 0)
+    except SystemExit as end:
+        return int(end.code or 0)
     finally:
         sys.argv = argv
-        signal.signal(signal.SIGINT, interrupt)  # Lightning switches it off after a Ctrl-C
+        stop.forget()
+        for signum, handler in handlers.items():
+            signal.signal(signum, handler)
     return 0
 
 
@@ -156,9 +160,11 @@ class Exits(L.Callback):
 
 
 class Interrupts(L.Callback):
+    """As when somebody presses Ctrl-C."""
+
     def on_train_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
         if trainer.global_step >= 5:
-            raise KeyboardInterrupt
+            os.kill(os.getpid(), signal.SIGINT)
 
 
 class Waits(L.Callback):

@@ -94,8 +94,8 @@ def test_a_sweep_ends_with_the_command(logs: Path, capsys: pytest.CaptureFixture
     def read(overrides: Sequence[str]) -> Cell:
         return make_cell(cell_folder(logs, 0), *overrides)
 
-    launcher = OmegaConf.create({"hydra": {"launcher": {"_target_": "hydra._internal.core_plugins.basic_launcher"}}})
-    (outcome,) = run_sweep([[*SMALL, *TRACKED]], read, lambda _: [], launcher, plan_only=False)
+    launcher = OmegaConf.create({"hydra": {"launcher": {"_target_": "hydra.BasicLauncher"}}})
+    (outcome,) = run_sweep([[*SMALL, *TRACKED]], read, lambda jobs, tell: [], launcher, plan_only=False)
     assert outcome.status == "skipped"
     assert upload_hint(offline_runs(cell_folder(logs, 0))) in capsys.readouterr().out
 

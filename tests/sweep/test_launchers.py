@@ -18,7 +18,9 @@ from softvq.config.launcher import jobs_at_a_time, threads_of_job
 from softvq.machine import cores
 
 GRID = ("bottleneck=identity,vq", "seed=0,1")
-JOBLIB = OmegaConf.create({"n_jobs": -1})
+JOBLIB = {"_target_": "hydra_plugins.softvq_sweeper.local.JoblibLauncher"}
+RAY = {"_target_": "hydra_plugins.softvq_sweeper.ray_cluster.RayLauncher"}
+SLURM = {"_target_": "hydra_plugins.softvq_sweeper.slurm.SlurmLauncher"}
 
 
 def slurm_missing() -> str:
@@ -79,12 +81,15 @@ def ray_cluster() -> Iterator[Callable[..., RayCluster]]:
 
 def test_threads_share_the_cores_out() -> None:
     assert threads_of_job(None) == cores()
-    assert threads_of_job(OmegaConf.create({})) == cores()
-    assert threads_of_job(JOBLIB) == 1
-    assert threads_of_job(OmegaConf.create({"n_jobs": 1})) == cores()
-    assert threads_of_job(OmegaConf.create({"n_jobs": 10 * cores()})) == 1
-    assert threads_of_job(OmegaConf.create({"ray": {"remote": {"num_cpus": 3}}})) == 3
-    assert threads_of_job(OmegaConf.create({"cpus_per_task": 4, "partition": None})) == 4
+    for settings, threads in (
+        ({"_target_": "hydra._internal.core_plugins.basic_launcher.BasicLauncher"}, cores()),
+        ({**JOBLIB, "n_jobs": -1}, 1),
+        ({**JOBLIB, "n_jobs": 1}, cores()),
+        ({**JOBLIB, "n_jobs": 10 * cores()}, 1),
+        ({**RAY, "ray": {"remote": {"num_cpus": 3}}}, 3),
+        ({**SLURM, "cpus_per_task": 4}, 4),
+    ):
+        assert threads_of_job(OmegaConf.create(settings)) == threads, settings
 
 
 @pytest.mark.parametrize(("n_jobs", "jobs", "threads"), [(1, 1, 7), (2, 2, 3), (3, 3, 2), (-1, 7, 1), (-2, 6, 1)])
@@ -92,7 +97,7 @@ def test_jobs_times_threads_fill_the_machine(
     n_jobs: int, jobs: int, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(launcher, "cores", lambda: 7)
-    settings: DictConfig = OmegaConf.create({"n_jobs": n_jobs})
+    settings: DictConfig = OmegaConf.create({**JOBLIB, "n_jobs": n_jobs})
     assert (jobs_at_a_time(settings), threads_of_job(settings)) == (jobs, threads)
 
 
@@ -168,7 +173,7 @@ def test_ray_shares_a_card_and_shows_a_job_no_other(tmp_path: Path, ray_cluster:
     cluster = ray_cluster(num_gpus=1, num_cpus=2)  # cards that are not there can be counted all the same
     ray.init(address=cluster.cluster.address)
     try:
-        from hydra_plugins.softvq_sweeper.launchers import RayLauncher
+        from hydra_plugins.softvq_sweeper.ray_cluster import RayLauncher
 
         launcher = RayLauncher(OmegaConf.create({"init": {}, "remote": {"num_cpus": 1, "num_gpus": None}}))
         request = launcher._request(ray.cluster_resources())

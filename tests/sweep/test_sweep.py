@@ -3,12 +3,13 @@
 import json
 import os
 import random
+import re
 import resource
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -31,8 +32,8 @@ from sweeps import (
 
 from softvq.run.cell import Outcome
 from softvq.run_folder import RunFolder, write_json, write_text
+from softvq.sweep.launch import launch_all
 from softvq.sweep.plan import PlannedCell
-from softvq.sweep.sweep import launch_all
 
 OFTEN = ("trainer.checkpoint_after_s=0.1", "trainer.checkpoint_every_s=0.1")
 
@@ -129,6 +130,7 @@ def test_dying_workers_take_only_their_own_cells_with_them(tmp_path: Path) -> No
     assert ended.returncode == 1
     assert "2 finished, 0 skipped, 2 failed" in ended.stdout
     assert "TerminatedWorkerError" in ended.stdout
+    assert len(list(tmp_path.rglob("failure.json"))) == 2
     assert len(finished(tmp_path)) == 2
 
 
@@ -163,8 +165,10 @@ def test_exit_of_a_cell_is_its_failure_and_not_the_sweeps(tmp_path: Path, capsys
 
 def test_interrupt_ends_the_sweep_and_fails_no_cell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     odd = "+trainer.callbacks.odd._target_=sweeps.Interrupts,sweeps.Harmless"
-    assert sweep_here(tmp_path, "bottleneck=vq", "trainer.max_steps=20", odd) == 130
-    assert "interrupted; the same command goes on" in capsys.readouterr().err
+    assert sweep_here(tmp_path, "bottleneck=vq", "trainer.max_steps=1000", odd) == 130
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.match(r"interrupted: vq on digits, seed 0, step \d+, .*; the same command goes on from there", line)
+    assert list(tmp_path.rglob("last.ckpt"))
     assert not list(tmp_path.rglob("failure.json"))
     assert not finished(tmp_path)
 
@@ -191,8 +195,9 @@ def test_changed_configuration_is_refused_and_resume_never_starts_over(
 def loaded_by_sweep(folder: Path, *overrides: str) -> tuple[str, str]:
     """What a sweep prints, and the large libraries that its own process has loaded by its end."""
     program = (
-        "import runpy, sys; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__'); "
-        "print('loaded', sorted({'torch', 'lightning', 'sklearn', 'matplotlib'} & set(sys.modules)))"
+        "import atexit, runpy, sys; sys.argv = sys.argv[1:]; large = {'torch', 'lightning', 'sklearn', 'matplotlib'}; "
+        "atexit.register(lambda: print('loaded', sorted(large & set(sys.modules)))); "
+        "runpy.run_path(sys.argv[0], run_name='__main__')"
     )
     ended = subprocess.run(
         [sys.executable, "-c", program, *command(folder, *overrides)[1:]], cwd=ROOT, capture_output=True, text=True
@@ -215,7 +220,7 @@ def test_finished_cells_are_skipped_without_loading_torch(tmp_path: Path) -> Non
 def test_workers_load_torch_for_the_plan_and_the_sweep_itself_never_does(tmp_path: Path) -> None:
     grid = ("bottleneck=vq", "seed=0,1", "trainer.max_steps=5", "hydra/launcher=local_joblib")
     told, libraries = loaded_by_sweep(tmp_path, *grid, "hydra.launcher.n_jobs=2")
-    assert "training takes about" in told
+    assert "how long it takes is not known with 2 at a time: no run of the same kind is finished" in told
     assert "2 finished, 0 skipped, 0 failed" in told
     assert libraries == "[]"
 
@@ -293,12 +298,12 @@ class FakeCell:
 def test_broken_launcher_is_gone_on_with_until_each_cell_has_its_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("softvq.sweep.sweep.prepared_info", lambda source, root: ())
-    monkeypatch.setattr("softvq.sweep.sweep._absolute", lambda job: job[0].overrides)
+    monkeypatch.setattr("softvq.sweep.launch.prepared_info", lambda source, root: ())
+    monkeypatch.setattr("softvq.sweep.launch._overrides", lambda job: job[0].overrides)
     planned = [PlannedCell([name], FakeCell(tmp_path / name)) for name in "abcdef"]  # type: ignore[arg-type]
     rounds: list[str] = []
 
-    def launch(batch: Sequence[Sequence[str]]) -> list[Any]:
+    def launch(batch: Sequence[Sequence[str]], tell: Callable[[int, Any], None]) -> list[Any]:
         """Two cells at a time; b kills its worker, and everything breaks off with it."""
         rounds.append("".join(cell[0] for cell in batch))
         jobs = []
@@ -308,27 +313,42 @@ def test_broken_launcher_is_gone_on_with_until_each_cell_has_its_end(
             if name == "b":
                 raise ConnectionError("a worker died")
             if name != "a" or len(rounds) > 1:
-                write_json(folder.metrics, {})
-                jobs.append(SimpleNamespace(return_value=Outcome("finished", name)))
+                write_json(folder.metrics, {"config_hash": ""})
+                jobs.append(SimpleNamespace(return_value=[Outcome("finished", name)]))
         return jobs
 
-    outcomes = launch_all([[cell] for cell in planned], launch)
+    told: list[str] = []
+    outcomes = launch_all([[cell] for cell in planned], launch, told.extend)
     assert rounds == ["abcdef", "cdef", "a", "b"]
+    assert sorted(told) == list("abcdef")
     assert {name: outcome.status for name, outcome in outcomes.items()} == {
         **dict.fromkeys("acdef", "finished"),
         "b": "failed",
     }
-    assert outcomes["b"].message == "ConnectionError: a worker died"
+    assert "ConnectionError: a worker died" in outcomes["b"].message
+    failure = json.loads((tmp_path / "b" / "failure.json").read_text())
+    assert failure["message"] == "ConnectionError: a worker died"
+    assert not list(tmp_path.glob("[acdef]/failure.json"))
 
 
 def test_launcher_that_starts_nothing_fails_each_cell_with_its_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("softvq.sweep.sweep._absolute", lambda job: job[0].overrides)
+    monkeypatch.setattr("softvq.sweep.launch._overrides", lambda job: job[0].overrides)
     planned = [PlannedCell([name], FakeCell(tmp_path / name)) for name in "ab"]  # type: ignore[arg-type]
 
-    def launch(batch: Sequence[Sequence[str]]) -> list[Any]:
+    def launch(batch: Sequence[Sequence[str]], tell: Callable[[int, Any], None]) -> list[Any]:
         raise RuntimeError("no such partition")
 
-    outcomes = launch_all([[cell] for cell in planned], launch)
-    assert [outcome.message for outcome in outcomes.values()] == ["RuntimeError: no such partition"] * 2
+    outcomes = launch_all([[cell] for cell in planned], launch, lambda _: None)
+    assert all("RuntimeError: no such partition" in outcome.message for outcome in outcomes.values())
+    assert len(list(tmp_path.glob("[ab]/failure.json"))) == 2
+
+
+def test_a_cell_without_metrics_does_not_count_as_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("softvq.sweep.launch._overrides", lambda job: job[0].overrides)
+    planned = PlannedCell(["a"], FakeCell(tmp_path / "a"))  # type: ignore[arg-type]
+    answer = SimpleNamespace(return_value=[Outcome("finished", "a")])
+    outcomes = launch_all([[planned]], lambda batch, tell: [answer], lambda _: None)
+    assert outcomes["a"].status == "failed"
+    assert "metrics.json is missing" in outcomes["a"].message

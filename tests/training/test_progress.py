@@ -6,20 +6,23 @@ import os
 import pty
 import re
 import select
+import shlex
+import shutil
 import signal
 import struct
 import subprocess
 import sys
 import termios
 import time
-import warnings
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from cells import QUICK, ROOT, SMALL_MLP
 
-from softvq.console import Screen
-from softvq.training.progress import Pace, ProbeProgress, TrainingLines, training_progress, wanted
+from softvq.console.bars import Pace, left
+from softvq.training.progress import ProbeProgress, TrainingLines, training_progress, wanted
 
 SMALL = ("data=digits", "bottleneck=soft_vq", *QUICK, *SMALL_MLP, "trainer.progress=auto")
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
@@ -45,13 +48,18 @@ def done(folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 class TestLines:
-    def test_a_pipe_gets_plain_lines(self, done: subprocess.CompletedProcess[str]) -> None:
+    def test_a_pipe_gets_plain_lines(self, done: subprocess.CompletedProcess[str], folder: Path) -> None:
         assert done.returncode == 0, done.stderr
         assert not CONTROL.search(done.stdout)
         lines = done.stdout.splitlines()
-        assert "soft_vq on digits, seed 0: training 60 steps" in lines
+        assert lines[0] == (
+            "soft_vq on digits, seed 0: 1,438 training and 359 test images of 8 x 8 x 1 in 10 classes "
+            "from sklearn.datasets.load_digits"
+        )
+        assert re.fullmatch(
+            rf"soft_vq on digits, seed 0: training 60 steps of [\d,]+ parameters on cpu, in {folder}", lines[1]
+        )
         steps = [line for line in lines if re.match(r"soft_vq on digits, seed 0: step \d+ of 60 \(", line)]
-        assert 1 <= len(steps) <= 10
         assert re.search(r"step 60 of 60 \(100 %\), loss [\d.]+, [\d.]+ steps/s, 0:00 left", steps[-1])
         assert any("clustering accuracy (%)" in line for line in lines)
 
@@ -107,7 +115,7 @@ class Terminal:
 def test_a_narrow_terminal_gets_a_bar_and_ctrl_c_leaves_it_clean(tmp_path: Path) -> None:
     terminal = Terminal(command(tmp_path, "trainer.max_steps=1000000"), columns=60)
     try:
-        terminal.read_until(r"training .*\d+/1000000  loss [\d.e+]+  [\d.-]+/s [\d:-]+ left")
+        terminal.read_until(r"training \S+ \d+/1000000 loss [\d.e+]+ +[\d.-]+/s [\d:-]+")
         bars = [line for line in re.split(r"[\r\n]", terminal.text) if "training" in line]
         assert all(len(re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", line)) <= 60 for line in bars)
         os.killpg(terminal.process.pid, signal.SIGINT)
@@ -116,12 +124,50 @@ def test_a_narrow_terminal_gets_a_bar_and_ctrl_c_leaves_it_clean(tmp_path: Path)
     finally:
         terminal.close()
     assert "Traceback" not in terminal.text
-    assert "soft_vq on digits, seed 0: training 1000000 steps\r\n" in terminal.text
-    assert "interrupted; the same command goes on from the last checkpoint" in terminal.text
+    end = rf"interrupted: soft_vq on digits, seed 0, step \d+, {tmp_path}; the same command goes on from there"
+    assert re.search(end, terminal.text)
     assert terminal.text.rfind("\x1b[?25h") > terminal.text.rfind("\x1b[?25l")  # the cursor is back
-    assert "seed 0: training 1000000 steps" in (tmp_path / "run.log").read_text()
+    assert (tmp_path / "checkpoints" / "last.ckpt").exists()
     assert not CONTROL.search((tmp_path / "run.log").read_text())
-    assert (tmp_path / "run.log").read_text().endswith("interrupted\n")
+    assert re.search(f"{end}\n$", (tmp_path / "run.log").read_text())
+
+
+@pytest.mark.slow
+@pytest.mark.process
+@pytest.mark.skipif(not shutil.which("tmux"), reason="tmux is not installed")
+def test_a_terminal_that_shrinks_and_grows_keeps_a_single_bar(tmp_path: Path) -> None:
+    def tmux(*arguments: str) -> str:
+        socket = str(tmp_path / "socket")
+        return subprocess.run(["tmux", "-S", socket, *arguments], capture_output=True, text=True, check=True).stdout
+
+    def bars() -> list[str]:
+        return [line for line in tmux("capture-pane", "-p", "-t", "run").splitlines() if "/1000000" in line]
+
+    def wait_for_bar() -> None:
+        end = time.monotonic() + PATIENCE_S
+        while not bars():
+            assert time.monotonic() < end, tmux("capture-pane", "-p", "-t", "run")
+            time.sleep(0.2)
+
+    run = shlex.join(command(tmp_path / "run", "trainer.max_steps=1000000"))
+    environment = {**os.environ, "TERM": "screen"}
+    subprocess.run(
+        ["tmux", "-S", str(tmp_path / "socket"), "new-session", "-d", "-s", "run", "-x", "120", "-y", "30", run],
+        cwd=ROOT,
+        env=environment,
+        check=True,
+    )
+    try:
+        wait_for_bar()
+        for columns in ("60", "40", "100", "30", "120"):
+            tmux("resize-window", "-t", "run", "-x", columns, "-y", "30")
+            time.sleep(1.5)
+            screen = tmux("capture-pane", "-p", "-t", "run")
+            assert screen.count("━") > 0
+            assert sum("━" in line for line in screen.splitlines()) == 1, screen
+        assert len(bars()) == 1
+    finally:
+        tmux("kill-server")
 
 
 def test_without_progress_only_the_log_has_lines(capsys: pytest.CaptureFixture[str]) -> None:
@@ -129,7 +175,7 @@ def test_without_progress_only_the_log_has_lines(capsys: pytest.CaptureFixture[s
     assert isinstance(lines, TrainingLines)
     lines.announce("training")
     lines.show("step")
-    assert ProbeProgress(False)("clustering") is None
+    assert ProbeProgress(False, "cell")("clustering") is None
     assert capsys.readouterr().out == ""
 
 
@@ -143,75 +189,79 @@ def test_another_word_for_progress_is_refused() -> None:
         wanted("often")
 
 
-class TestPace:
-    def test_time_left_follows_the_last_seconds(self) -> None:
-        now = 0.0
-        pace = Pace(100, lambda: now)
-        assert pace.per_s is None
-        assert pace.left(1000) == "-:--"
-        for second in range(1, 61):
-            now = float(second)
-            pace.at(100 + 10 * second if second <= 30 else 400 + 2 * (second - 30))
-        assert pace.per_s == pytest.approx(2, rel=0.01)  # not the mean over the minute
-        assert pace.left(520) == "0:30"
+class Clock:
+    """Goes on by hand."""
 
-    def test_a_resumed_run_counts_from_where_it_went_on(self) -> None:
-        now = 0.0
-        pace = Pace(10000, lambda: now)
-        now = 2.0
-        pace.at(10050)
-        assert pace.per_s == 25
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class TestTrainingLines:
+    """The lines of a training whose steps take as long as the clock is told."""
+
+    def lines(self, steps: int, seconds_a_step: float, start: int = 0) -> list[str]:
+        clock, shown = Clock(), []
+        trainer: Any = SimpleNamespace(global_step=start, max_steps=steps, callback_metrics={"loss": 0.5})
+        lines = TrainingLines(shown.append, shown.append, "cell", clock=clock)
+        lines.on_train_start(trainer, None)  # type: ignore[arg-type]
+        for step in range(start + 1, steps + 1):
+            clock.now += seconds_a_step
+            trainer.global_step = step
+            lines.on_train_batch_end(trainer)
+        return shown
+
+    def test_a_fast_run_has_two(self) -> None:
+        assert self.lines(60, 0.01) == [
+            "cell: training 60 steps",
+            "cell: step 60 of 60 (100 %), loss 0.5, 100 steps/s, 0:00 left",
+        ]
+
+    def test_a_longer_one_has_one_for_each_tenth(self) -> None:
+        lines = self.lines(1000, 0.1)
+        assert len(lines) == 11
+        assert lines[1] == "cell: step 100 of 1000 (10 %), loss 0.5, 10 steps/s, 1:30 left"
+
+    def test_a_slow_one_has_more(self) -> None:
+        lines = self.lines(20, 310)
+        assert len(lines) == 21
+
+    def test_a_resumed_one_counts_from_where_it_went_on(self) -> None:
+        lines = self.lines(10100, 0.1, start=10000)
+        assert lines[0] == "cell: training 10100 steps from step 10000"
+        assert "10 steps/s" in lines[-1]
+
+
+def test_time_left_follows_the_last_seconds() -> None:
+    clock = Clock()
+    pace = Pace(100, 520, clock)
+    assert left(pace.at(100, 520)) == "-:--"
+    for second in range(1, 61):
+        clock.now = float(second)
+        task = pace.at(100 + 10 * second if second <= 30 else 400 + 2 * (second - 30), 520)
+    assert task.speed == pytest.approx(2, rel=0.01)  # not the mean over the minute
+    assert left(task) == "0:30"
 
 
 class TestProbes:
     def test_a_slow_probe_gets_lines(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-        now = 0.0
-        monkeypatch.setattr(time, "perf_counter", lambda: now)
-        report = ProbeProgress(True)("clustering")
+        clock = Clock()
+        monkeypatch.setattr(time, "perf_counter", clock)
+        report = ProbeProgress(True, "vq on digits, seed 3")("clustering")
         assert report is not None
         for done in range(1, 101):
-            now = 0.5 * done
+            clock.now = 0.5 * done
             report(done, 100)
         lines = capsys.readouterr().out.splitlines()
-        assert lines[0] == "clustering: 10 of 100, 0:45 left"
+        assert lines[0] == "vq on digits, seed 3: clustering 10 of 100, 0:45 left"
         assert len(lines) == 10
-        assert lines[-1] == "clustering: done in 0:50"
+        assert lines[-1] == "vq on digits, seed 3: clustering done in 0:50"
 
     def test_a_quick_probe_is_not_mentioned(self, capsys: pytest.CaptureFixture[str]) -> None:
-        report = ProbeProgress(True)("clustering")
+        report = ProbeProgress(True, "cell")("clustering")
         assert report is not None
         for done in range(1, 11):
             report(done, 10)
         assert capsys.readouterr().out == ""
-
-
-class TestScreen:
-    def test_text_is_taken_literally(self, capsys: pytest.CaptureFixture[str]) -> None:
-        Screen().print("[8, 8] at :smile: [bold]x[/bold] " + 200 * "y")
-        assert capsys.readouterr().out == "[8, 8] at :smile: [bold]x[/bold] " + 200 * "y" + "\n"
-
-    def test_errors_and_warnings_go_to_stderr(self, capsys: pytest.CaptureFixture[str]) -> None:
-        screen = Screen()
-        screen.print_error("data.dir [x] is missing")
-        screen.print_warning("slow")
-        captured = capsys.readouterr()
-        assert captured.err == "error: data.dir [x] is missing\nwarning: slow\n"
-        assert captured.out == ""
-
-    def test_a_real_warning_is_one_line_on_the_terminal_and_in_the_log(
-        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("default")
-            with Screen().logged(tmp_path / "run.log"):
-                warnings.warn("the disk is nearly full", stacklevel=1)
-        assert capsys.readouterr().err == "warning: the disk is nearly full\n"
-        assert "warning: the disk is nearly full\n" in (tmp_path / "run.log").read_text()
-
-    def test_every_session_starts_with_its_command(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(sys, "argv", ["/somewhere/train.py", "data=digits", "probes.note=a b"])
-        for _ in range(2):
-            with Screen().logged(tmp_path / "run.log"):
-                pass
-        starts = (tmp_path / "run.log").read_text().splitlines()
-        assert [line[20:] for line in starts] == 2 * ["train.py data=digits 'probes.note=a b'"]

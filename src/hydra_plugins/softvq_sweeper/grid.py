@@ -1,7 +1,7 @@
 """Hydra's grid sweep with a plan before it, and a table and an exit code after it."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,8 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
+
+from hydra_plugins.softvq_sweeper._jobs import LostJob, Reporting
 
 SEED = re.compile(r"^seed=(\d+)$")
 
@@ -73,9 +75,24 @@ class GridSweeper(BasicSweeper):
             composed.hydra.overrides.task = list(overrides)
         return composed
 
-    def _launch(self, cells: Sequence[Sequence[str]]) -> list[Any]:
+    def _launch(self, jobs: Sequence[Sequence[str]], tell: Callable[[int, Any], None]) -> list[Any]:
+        """Has the launcher run jobs; tells of each one's return as it comes, by its number."""
         assert self.launcher is not None
+        from softvq import stop
+
         returns: list[Any] = []
-        for batch in self.split_overrides_to_chunks(list(cells), self.max_batch_size):
-            returns += self.launcher.launch(batch, initial_job_idx=len(returns))
+        reports = isinstance(self.launcher, Reporting)
+        if reports:
+            self.launcher.on_return = tell
+        # Hydra's own launcher tells nothing before it has run all that it was given.
+        size = self.max_batch_size if reports or self.max_batch_size else 1
+        for batch in self.split_overrides_to_chunks(list(jobs), size):
+            if signum := stop.requested():
+                returns += [LostJob(overrides, stop.Stopped(signum)) for overrides in batch]
+                continue
+            answers = self.launcher.launch(batch, initial_job_idx=len(returns))
+            if not reports:
+                for number, answer in enumerate(answers, start=len(returns)):
+                    tell(number, answer)
+            returns += answers
         return returns

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+from softvq import stop
 from softvq.extras import MissingExtraError
 
 # name -> module whose `main(arguments)` runs it, and what it does in a line
@@ -25,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: its name and its own arguments; by default those of the process.
     """
+    stop.listen()  # before anything large is imported
     name, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if name in ("--help", "-h", "help"):
         print(_help())

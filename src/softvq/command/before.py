@@ -52,10 +52,7 @@ def _check_folders(config: DictConfig) -> None:
 def _check_run(composed: DictConfig) -> None:
     from softvq.data.prepared import prepared_info
     from softvq.run.cell import read_cell
-    from softvq.run.process import RANK
 
-    if RANK:
-        return  # the first process of several devices has done it
     config = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
     cell = read_cell(config, composed.hydra, composed.hydra.run.dir, None)
     info = prepared_info(cell.source(), cell.config.data.root)

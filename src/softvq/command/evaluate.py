@@ -18,10 +18,6 @@ def run(config: DictConfig) -> None:
         evaluate_run(config)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the program on its arguments, by default those of the process."""
+def main(arguments: Sequence[str]) -> None:
+    """Runs the program on its arguments."""
     program.call(run, "evaluate", __file__, arguments)
-
-
-if __name__ == "__main__":
-    main()

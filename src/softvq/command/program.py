@@ -13,14 +13,15 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
+from softvq import stop
 from softvq.command.arguments import UsageError, check_arguments
 from softvq.config.errors import culprit, explain, faults
 from softvq.console import screen
+from softvq.run.process import forget_foreign_ranks
 from softvq.run_folder import unusable
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
 SHOW_ALL = os.environ.get(FULL_ERROR) == "1"
-INTERRUPTED = 130  # as shells have it: 128 + SIGINT
 
 
 @contextmanager
@@ -35,7 +36,7 @@ def plain_errors() -> Iterator[None]:
         raise SystemExit(1) from None
 
 
-def call(main: Callable[[], Any], config_name: str, file: str, arguments: Sequence[str] | None) -> None:
+def call(main: Callable[[], Any], config_name: str, file: str, arguments: Sequence[str]) -> None:
     """Runs a Hydra program on some arguments.
 
     One's own modules in the current folder can be imported, as `_target_` may name them.
@@ -43,11 +44,10 @@ def call(main: Callable[[], Any], config_name: str, file: str, arguments: Sequen
     Args:
         main: its function under `hydra.main`.
         config_name: of its configuration.
-        file: runs it as a script: what Lightning calls for each further device.
-        arguments: its own; None for those of the process, whose script runs this program.
+        file: its name, which Hydra takes from the process's arguments.
+        arguments: its own.
     """
-    if arguments is not None:
-        sys.argv = [file, *arguments]
+    sys.argv = [file, *arguments]
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     try:
@@ -61,12 +61,14 @@ def call(main: Callable[[], Any], config_name: str, file: str, arguments: Sequen
 def run(main: Callable[[], Any], config_name: str) -> None:
     """Calls a Hydra program's main function; what a person mistyped becomes messages instead of a traceback.
 
-    HYDRA_FULL_ERROR=1 brings the traceback back. Ctrl-C ends with status 130.
+    HYDRA_FULL_ERROR=1 brings the traceback back. SIGINT ends with status 130, SIGTERM with 143; see `softvq.stop`.
     """
+    forget_foreign_ranks()
     before = os.environ.get(FULL_ERROR, "0")
     os.environ[FULL_ERROR] = "1"  # Hydra hands its exceptions on
     try:
-        main()
+        with stop.raised():
+            main()
     except (HydraException, OmegaConfBaseException) as error:
         if SHOW_ALL:
             raise
@@ -79,12 +81,9 @@ def run(main: Callable[[], Any], config_name: str) -> None:
         said = unusable(error) if isinstance(error, OSError) and error.filename else str(error).partition("\n")[0]
         screen.print_error(said)
         sys.exit(1)
-    except KeyboardInterrupt:
-        _interrupted()
-    except SystemExit as stop:
-        if isinstance(stop.__context__, KeyboardInterrupt):  # what Lightning makes of it
-            _interrupted()
-        raise
+    except stop.Stopped as stopped:
+        screen.print_end(str(stopped))
+        sys.exit(stopped.exit_code)
     finally:
         os.environ[FULL_ERROR] = before
         screen.close_bars()
@@ -112,9 +111,3 @@ def _is_sweep(override: str) -> bool:
         return OverridesParser.create().parse_override(override).is_sweep_override()
     except HydraException:
         return False
-
-
-def _interrupted() -> None:
-    screen.close_bars()
-    screen.print_error("interrupted; the same command goes on from the last checkpoint")
-    sys.exit(INTERRUPTED)

@@ -1,7 +1,4 @@
-"""Trains and probes one cell, or with -m a sweep of them: `softvq train` and `python train.py`.
-
-Run as a file it does the same, which is how the further processes of a run on several devices are started.
-"""
+"""Trains and probes one cell, or with -m a sweep of them: `softvq train` and `python train.py`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,10 +18,6 @@ def run(config: DictConfig) -> Any:
     return run_job(config)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the program on its arguments, by default those of the process."""
+def main(arguments: Sequence[str]) -> None:
+    """Runs the program on its arguments."""
     program.call(run, "train", __file__, arguments)
-
-
-if __name__ == "__main__":
-    main()

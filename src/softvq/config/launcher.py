@@ -6,17 +6,26 @@ from omegaconf import DictConfig
 
 from softvq.machine import cores
 
+# The class that a launcher's settings name -> what it runs jobs with. Hydra's own may be named, too.
+KINDS = {
+    "BasicLauncher": "basic",  # one job after the other in the sweep's own process
+    "JoblibLauncher": "joblib",
+    "SubmititLauncher": "submitit",  # Slurm's stand-in on one machine
+    "LocalLauncher": "submitit",
+    "SlurmLauncher": "slurm",
+    "RayLauncher": "ray",
+}
+
 
 def kind(launcher: DictConfig | None) -> str:
-    """`joblib`, `ray`, `slurm`, `submitit` (Slurm's stand-in on one machine) or `basic` for the one in this process."""
-    settings: Any = launcher or {}
-    if "n_jobs" in settings:
-        return "joblib"
-    if "ray" in settings:
-        return "ray"
-    if "cpus_per_task" in settings:
-        return "slurm" if "partition" in settings else "submitit"
-    return "basic"
+    """`basic`, `joblib`, `submitit`, `slurm` or `ray`; `other` for a launcher that is not known here.
+
+    Args:
+        launcher: Hydra's launcher configuration; None outside a sweep.
+    """
+    if launcher is None:
+        return "basic"
+    return KINDS.get(str(launcher.get("_target_", "")).rpartition(".")[2], "other")
 
 
 def threads_of_job(launcher: DictConfig | None) -> int:
@@ -25,7 +34,7 @@ def threads_of_job(launcher: DictConfig | None) -> int:
     Args:
         launcher: Hydra's launcher configuration; None outside a sweep.
     """
-    settings: Any = launcher or {}
+    settings: Any = launcher
     match kind(launcher):
         case "joblib":
             return max(1, cores() // jobs_at_a_time(settings))
@@ -37,17 +46,17 @@ def threads_of_job(launcher: DictConfig | None) -> int:
 
 
 def check_launcher(launcher: DictConfig) -> None:
-    """Refuses settings on which a launcher stops in its own words.
+    """Refuses settings on which a launcher would stop in its own words.
 
     Raises:
         ValueError: for a joblib that is to run no job.
     """
-    if kind(launcher) == "joblib" and launcher.n_jobs == 0:
-        raise ValueError("hydra.launcher.n_jobs must be a number of jobs, or -1 for one a core, got 0")
+    if kind(launcher) == "joblib" and (not isinstance(launcher.n_jobs, int) or launcher.n_jobs == 0):
+        raise ValueError(f"hydra.launcher.n_jobs must be a number of jobs, or -1 for one a core, got {launcher.n_jobs}")
 
 
 def jobs_at_a_time(launcher: DictConfig) -> int:
-    """Cells that run at once on this machine; of a cluster, whose size is not known here, 1."""
+    """Jobs that run at once on this machine; of a cluster, whose size is not known here, 1."""
     settings: Any = launcher
     match kind(launcher):
         case "joblib":

@@ -194,7 +194,7 @@ def build_probes(config: DictConfig, label: str, figures: Path, latents: Path, j
         jobs=jobs,
         album=Album(figures, label, figure_formats(config.get("figures"))),
         latents_path=latents if protocol.save_latents else None,
-        progress=ProbeProgress(wanted(config.trainer.progress)),
+        progress=ProbeProgress(wanted(config.trainer.progress), label),
     )
 
 

@@ -20,8 +20,12 @@ COPIES = 4  # of each weight in training: itself, its gradient, and Adam's two a
 WEIGHT_BYTES = 4
 
 
-def check_cell(cell: Cell) -> int:
+def check_cell(cell: Cell, on_this_machine: bool = True) -> int:
     """The number of parameters of a cell's model.
+
+    Args:
+        cell: to check.
+        on_this_machine: whether it is going to run here, so that the machine must have what it asks for.
 
     Raises:
         ValueError: listing what does not fit.
@@ -31,7 +35,8 @@ def check_cell(cell: Cell) -> int:
     missing = [fault for key, target in targets(resolved) if (fault := missing_target(key, target))]
     if missing:
         raise ConfigError(missing)
-    check_accelerator(config.trainer.accelerator, config.trainer.devices)
+    if on_this_machine:
+        check_accelerator(config.trainer.accelerator, config.trainer.devices)
     shape = cell.source().image_shape()
     faults: list[str] = []
     model = None
@@ -41,7 +46,7 @@ def check_cell(cell: Cell) -> int:
     except Exception as error:  # of the classes that a configuration names, whatever they raise
         faults.append(_told(error))
     if model is not None:
-        faults += [*_too_large(model), *_no_tap(model, config, shape)]
+        faults += [*(_too_large(model) if on_this_machine else []), *_no_tap(model, config, shape)]
     for part in (
         lambda: build_data(config),
         lambda: build_probes(config, "", cell.folder.figures, cell.folder.latents, 1),

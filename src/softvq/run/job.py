@@ -1,14 +1,16 @@
 """What Hydra calls for each job: one cell, or several seeds of one that are trained at once."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from softvq import stop
 from softvq.run.cell import Cell, Outcome, read_cell
 from softvq.run.complete import complete, record_failure
-from softvq.run.process import RANK, belong_to_sweep, told_to_stop
+from softvq.run.process import belong_to_sweep, left_by_submitit, word_of_sweep
 from softvq.run_folder import RunFolder
 
 
@@ -19,50 +21,54 @@ def run_job(config: DictConfig) -> list[Outcome]:
 
     Raises:
         SystemExit: with status 1, if a single run failed.
+        Stopped: if a single run was told to stop.
     """
     hydra: Any = HydraConfig.get()
     in_sweep = not OmegaConf.is_missing(hydra.job, "num")
-    if in_sweep:
-        belong_to_sweep(hydra.launcher)
+    word = word_of_sweep(hydra) if in_sweep else None
+    if word is not None:
+        belong_to_sweep(word, hydra.launcher)
     folder = RunFolder(hydra.runtime.output_dir)
-    members: Any = OmegaConf.to_container(config.trainer.members) if config.trainer.members else {}
-    folders = [RunFolder(path) for path in members.values()] or [folder]
+    seeds = word.seeds if word is not None else {}
+    folders = [RunFolder(path) for path in seeds.values()] or [folder]
     try:
-        cell = read_cell(config, hydra, folder.path, hydra.launcher if in_sweep else None)
-        if RANK:
-            return _help(cell)
-        outcomes = complete(_members(cell, members))
-    except Exception as error:
-        outcomes = [record_failure(own, error) for own in folders]
-    except SystemExit as error:
-        if not in_sweep:
-            raise
-        if told_to_stop(error):
-            raise KeyboardInterrupt from error
-        failure = RuntimeError(f"the cell exited with status {error.code}")
-        outcomes = [record_failure(own, failure) for own in folders]
+        with stop.raised():
+            cell = read_cell(config, hydra, folder.path, hydra.launcher if in_sweep else None)
+            outcomes = complete(_members(cell, seeds))
+    except (Exception, SystemExit, stop.Stopped) as error:
+        outcomes = _ended_by(error, folders, in_sweep)
     if not in_sweep and any(outcome.status == "failed" for outcome in outcomes):
         raise SystemExit(1)
     return outcomes
 
 
-def _help(cell: Cell) -> list[Outcome]:
-    """Trains along in a further process of several devices; the first process records the run."""
-    from softvq.run.train import train
+def _ended_by(error: BaseException, folders: Sequence[RunFolder], in_sweep: bool) -> list[Outcome]:
+    """The outcomes of cells that an exception has ended.
 
-    for _, metrics in train([cell]):
-        if isinstance(metrics, Exception):
-            raise metrics
-    return []
+    Raises:
+        Stopped: if a single run was told to stop.
+        SystemExit: of a single run, or from submitit.
+    """
+    if signum := stop.requested():
+        stopped = error if isinstance(error, stop.Stopped) else stop.Stopped(signum)  # what a library made of it
+        if not in_sweep:
+            raise stopped from None
+        return [Outcome("stopped", str(own.path), stopped.where) for own in folders]
+    if isinstance(error, SystemExit):
+        if not in_sweep or left_by_submitit(error):
+            raise error
+        error = RuntimeError(f"the cell exited with status {error.code}")
+    assert isinstance(error, Exception)
+    return [record_failure(own, error) for own in folders]
 
 
-def _members(cell: Cell, members: dict[int, str]) -> list[Cell]:
+def _members(cell: Cell, seeds: Mapping[int, str]) -> list[Cell]:
     """The cells of a job of several seeds, each as if it had been read by itself."""
-    if not members:
+    if not seeds:
         return [cell]
     cells = []
-    for seed, path in members.items():
+    for seed, path in seeds.items():
         config = cell.config.copy()
-        config.seed, config.trainer.members = seed, None
+        config.seed = seed
         cells.append(replace(cell, config=config, folder=RunFolder(path)))
     return cells

@@ -1,60 +1,89 @@
-"""What a run must know of its process: who started it, which of several devices it serves, and when to stop."""
+"""What this process is to a run: a device's process or a sweep's worker, and when it must end."""
 
+import atexit
+import ctypes
 import os
+import shutil
+import signal
 import sys
+import tempfile
 import threading
 import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
 from multiprocessing.util import Finalize
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
+from softvq import stop
+from softvq.config.compose import quoted
 from softvq.config.launcher import kind
 
-WATCH_S = 0.5
+LOOK_S = 0.25  # between two looks at whether the parent lives and what it says
 LAST = -1000  # the priority of what multiprocessing calls last when a process ends
-# Of a process that Lightning started for one of several devices; the first one holds the lock and writes.
-RANK = int(os.environ.get("LOCAL_RANK", 0))
-SWEEP_PID = "SOFTVQ_SWEEP_PID"  # tells the jobs on this machine whose they are
+SET_PARENT_DEATH_SIGNAL = 1  # Linux's PR_SET_PDEATHSIG
+
+# What the first process of a run on several devices tells those that it starts: PID:RANK:PORT, PID its own.
+DEVICE = "SOFTVQ_DEVICE"
+
+# What other launchers tell their processes. A login shell or notebook on a cluster may have them by accident.
+FOREIGN_RANKS = (
+    *("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "ROLE_RANK", "JSM_NAMESPACE_RANK", "SLURM_PROCID"),
+    *("WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE", "ROLE_WORLD_SIZE", "SLURM_LOCALID"),
+    *("MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_RUN_ID", "TORCHELASTIC_USE_AGENT_STORE"),
+)
 
 
-def announce_sweep() -> None:
-    """Tells the workers that this process starts whose they are; see `belong_to_sweep`."""
-    os.environ[SWEEP_PID] = str(os.getpid())
+def _rank_and_port() -> tuple[int, int | None]:
+    """This process's number among those of several devices, and where they meet.
 
-
-def belong_to_sweep(launcher: DictConfig) -> None:
-    """Ends this process with the sweep that started it; for workers on the sweep's machine.
-
-    A killed sweep must not go on in workers that nobody waits for: the next sweep would wait for their locks. Ray
-    ends its own workers; the jobs of a Slurm cluster are Slurm's, and outlive the command that queued them.
+    The number is 0, and there is no port, unless the first process of a run has started this one.
     """
-    if kind(launcher) not in ("joblib", "submitit") or SWEEP_PID not in os.environ:
-        return
-    sweep = int(os.environ[SWEEP_PID])
-    alone = sweep == os.getpid()  # joblib needs no worker for one job at a time
-    if alone or any(thread.name == "belong_to_sweep" for thread in threading.enumerate()):
-        return
-    child = kind(launcher) == "joblib"  # submitit puts a process of its own between the sweep and the job
-    if child:
-        Finalize(None, _leave, exitpriority=LAST)
+    parent, rank, port = (int(part) for part in os.environ.get(DEVICE, "0:0:0").split(":"))
+    return (rank, port) if parent == os.getppid() else (0, None)
 
-    def watch() -> None:
-        while os.getppid() == sweep if child else _exists(sweep):
-            time.sleep(WATCH_S)
+
+RANK, PORT = _rank_and_port()
+
+
+def forget_foreign_ranks() -> None:
+    """Removes what would make this process one of several to Lightning or torch; before either is imported.
+
+    A run is a further process of several devices only where its own first process started it.
+    """
+    for name in FOREIGN_RANKS:
+        os.environ.pop(name, None)
+
+
+def end_with(parent: int, is_parent: bool = True) -> None:
+    """Ends this process when another one does, whatever this one is at.
+
+    Args:
+        parent: the process that this one belongs to.
+        is_parent: whether it is the direct parent; else one further up.
+    """
+    if is_parent and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+
+    def lives() -> bool:
+        return os.getppid() == parent if is_parent else _exists(parent)
+
+    if not lives():  # it died before this process could ask to be told
         os._exit(1)
+    _each_look(lambda: lives() or os._exit(1), "end_with")
 
-    threading.Thread(target=watch, name="belong_to_sweep", daemon=True).start()
 
+def _each_look(look: Callable[[], Any], name: str) -> None:
+    def watch() -> None:
+        while True:
+            time.sleep(LOOK_S)
+            look()
 
-def _leave() -> None:
-    """Ends a worker that has handed over all it did; Python would take seconds to take torch's objects apart.
-
-    Nothing registered with `atexit` is called: a cell closes what it opened.
-    """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)
+    threading.Thread(target=watch, name=name, daemon=True).start()
 
 
 def _exists(pid: int) -> bool:
@@ -65,16 +94,110 @@ def _exists(pid: int) -> bool:
     return True
 
 
-def told_to_stop(error: BaseException) -> bool:
-    """Whether somebody stopped the process, by Ctrl-C, SIGTERM or a Slurm time limit, rather than the cell itself.
+def leave_quickly() -> None:
+    """Ends this process, a worker that has handed over all it did, as soon as it is to end.
 
-    Lightning turns Ctrl-C into an exit; submitit exits when it has queued a job anew.
+    Python would take seconds to take torch's objects apart. Nothing that is registered with `atexit` is called: a cell
+    closes what it opened.
     """
-    link: BaseException | None = error
-    while link is not None:
-        if isinstance(link, KeyboardInterrupt) or type(link).__name__ == "SIGTERMException":
-            return True
-        link = link.__context__
+    Finalize(None, _leave, exitpriority=LAST)
+
+
+def _leave() -> None:
+    with suppress(OSError, ValueError):  # of streams that are closed
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(0)
+
+
+def heed(stop_file: Path) -> None:
+    """Stops this process in good order when the file appears, which holds a signal's number.
+
+    A sweep tells its workers in this way: a signal that is sent to the sweep alone does not reach them, and one from a
+    terminal reaches them beside the sweep.
+    """
+    stop.listen(to_parent=True)
+    told = threading.Event()
+
+    def look() -> None:
+        if not told.is_set() and stop_file.exists():
+            told.set()
+            stop.tell(int(stop_file.read_text()))
+
+    _each_look(look, "heed_sweep")
+
+
+@cache
+def stop_file() -> Path:
+    """The file by which this process, a sweep, tells its workers to stop; in a folder of this process alone."""
+    folder = tempfile.mkdtemp(prefix="softvq-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder, "stop")
+
+
+def stop_workers(signum: int) -> None:
+    """Tells the workers of this process, a sweep, to stop; see `heed`."""
+    partial = stop_file().with_suffix(".partial")
+    partial.write_text(str(int(signum)))
+    partial.replace(stop_file())
+
+
+@dataclass(frozen=True)
+class SweepsWord:
+    """What a sweep tells each of its jobs, under `hydra.sweeper.job`.
+
+    Attributes:
+        pid: of the sweep's process.
+        stop_file: appears when the sweep is told to stop; see `heed`.
+        seeds: of a job of several seeds, the folder of each; empty for a single cell.
+    """
+
+    pid: int
+    stop_file: str
+    seeds: dict[int, str]
+
+
+def job_override(seeds: Mapping[int, str]) -> str:
+    """The override by which this process, a sweep, tells a job what `word_of_sweep` reads there.
+
+    Args:
+        seeds: of a job of several seeds, the folder of each; empty for a single cell.
+    """
+    folders = ",".join(f"{seed}:{quoted(folder)}" for seed, folder in seeds.items())
+    return f"+hydra.sweeper.job={{pid:{os.getpid()},stop_file:{quoted(str(stop_file()))},seeds:{{{folders}}}}}"
+
+
+def word_of_sweep(hydra: Any) -> SweepsWord | None:
+    """What the sweep has told this job; None for a single run, or under another sweeper than ours."""
+    told = hydra.sweeper.get("job")
+    return (
+        None if told is None else SweepsWord(told.pid, told.stop_file, {int(k): str(v) for k, v in told.seeds.items()})
+    )
+
+
+def belong_to_sweep(word: SweepsWord, launcher: DictConfig) -> None:
+    """Makes this process, in which a job of a sweep begins, end and stop with the sweep.
+
+    A killed sweep must not go on in workers that nobody waits for: the next sweep would wait for their locks. joblib's
+    workers are told when they start, see `sweep.workers`. Ray ends and interrupts its workers itself. The jobs of a
+    Slurm cluster are Slurm's, and outlive the command that queued them.
+    """
+    match kind(launcher):
+        case "submitit" if not _running("end_with"):
+            end_with(word.pid, is_parent=False)  # submitit puts a process of its own between the two
+            heed(Path(word.stop_file))
+        case "ray":
+            forget_foreign_ranks()
+            stop.forget()
+            stop.listen()
+
+
+def _running(name: str) -> bool:
+    return any(thread.name == name for thread in threading.enumerate())
+
+
+def left_by_submitit(error: SystemExit) -> bool:
+    """Whether it is submitit that exits: it has queued the job anew, because its time was up."""
     trace = error.__traceback__
     while trace is not None:
         if "submitit" in Path(trace.tb_frame.f_code.co_filename).parts[:-1] and trace.tb_next is None:

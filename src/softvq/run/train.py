@@ -3,16 +3,16 @@
 import inspect
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
 from hydra.utils import get_class, instantiate
-from lightning.pytorch.plugins.environments import LightningEnvironment
 from omegaconf import DictConfig
 
 from softvq import stop
@@ -31,7 +31,8 @@ from softvq.run.build import (
     start_from_data,
 )
 from softvq.run.cell import Cell, read_config
-from softvq.run.process import RANK
+from softvq.run.device import start_processes
+from softvq.run.process import PORT, RANK
 from softvq.run.provenance import commit
 from softvq.run.results import Session, describe
 from softvq.run_folder import write_json
@@ -40,10 +41,10 @@ from softvq.training.autoencoder import Autoencoder
 from softvq.training.checkpoint import Generations, Identity, ResumeCheckpoint, RunCheckpoints
 from softvq.training.cuda_graph import capture_cuda_graph
 from softvq.training.curve import NonFiniteLossError
-from softvq.training.devices import check_accelerator, set_matmul_precision
+from softvq.training.devices import DeviceProcesses, check_accelerator, set_matmul_precision
 from softvq.training.malloc import keep_freed_memory
 from softvq.training.module import Member, TrainingModule, watches_gradients
-from softvq.training.progress import training_progress
+from softvq.training.progress import About, training_progress
 
 Results = dict[str, Any] | Exception
 
@@ -62,12 +63,16 @@ class _Part:
 class ProbesAtEnd(L.Callback):
     """Probes every member when training ends; in the first process alone.
 
+    Args:
+        parts: the members.
+        where: tells, for a person who stops the run meanwhile, how far it is.
+
     Attributes:
         results: what was found, or went wrong, of each.
     """
 
-    def __init__(self, parts: Sequence[_Part]) -> None:
-        self.parts = parts
+    def __init__(self, parts: Sequence[_Part], where: Callable[[], str]) -> None:
+        self.parts, self.where = parts, where
         self.results: dict[int, Results] = {}
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -82,7 +87,7 @@ class ProbesAtEnd(L.Callback):
             if pl_module.members[s].failure is not None:
                 continue
             model = pl_module.model_of(s).to(pl_module.device)
-            with screen.logged_alone(part.cell.folder.log):
+            with screen.logged_alone(part.cell.folder.log), stop.raised(self.where):
                 try:
                     self.results[s] = part.probes.run(model, part.data, trainer.global_step, part.cell.folder.curve)
                 except Exception as error:  # of this member alone
@@ -171,7 +176,7 @@ def _train(cells: Sequence[Cell], resume_from: Sequence[Path]) -> list[Results]:
         lambda: [s for s, member in enumerate(members) if member.failure is None],
         resume_from,
     )
-    probes = ProbesAtEnd(parts)
+    probes = ProbesAtEnd(parts, checkpoint.where)
     trainer = _build_trainer(cells, parts, [checkpoint, probes], files)
     if _replays_steps(config, trainer, parts[0].model):
         module.capture = capture_cuda_graph
@@ -227,7 +232,8 @@ def _build_trainer(
     """Lightning's trainer; the run's own `callbacks` come after those that the configuration names."""
     config, folder = cells[0].config, cells[0].folder
     own: list[L.Callback] = [instantiate(callback) for callback in config.trainer.callbacks.values()]
-    progress = [] if RANK else training_progress(config.trainer.progress, _label(cells))
+    about = About(parts[0].data.arrays.info, folder.path, torch.get_num_threads())
+    progress = [] if RANK else training_progress(config.trainer.progress, _label(cells), about)
     return L.Trainer(
         max_steps=config.trainer.max_steps,
         max_epochs=-1,
@@ -238,7 +244,7 @@ def _build_trainer(
         callbacks=[*own, *progress, *callbacks],
         limit_val_batches=None if config.data.val_fraction else 0,
         num_sanity_val_steps=0,
-        plugins=[LightningEnvironment(), files],  # a cell runs alone, also inside a Slurm job
+        plugins=[DeviceProcesses(RANK, PORT, partial(start_processes, cells)), files],
         use_distributed_sampler=False,
         enable_checkpointing=False,
         enable_progress_bar=False,

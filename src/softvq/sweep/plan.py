@@ -6,24 +6,25 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import Any
 
-from hydra.errors import InstantiationException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from rich.table import Table
 
-from softvq.config.compose import built_network
-from softvq.console import duration
+from softvq.config.identity import differences, result_settings
+from softvq.console import duration, screen
 from softvq.data.prepared import prepared_info
 from softvq.run.cell import Cell
-from softvq.run_folder import RunFolder
-from softvq.sweep.workers import Call
+from softvq.run_folder import DamagedFileError
+from softvq.sweep.estimate import past_runs
+from softvq.sweep.swept import headings, overrides_of, swept_keys
+from softvq.sweep.workers import Call, X, Y
 
 PENDING = ("new", "unfinished", "failed")
 FIGURE_BYTES = 1_000_000
-MEASURED_STEPS = 10
+CHECK_ROUNDS = 3  # how often the check of models is begun anew when a worker dies
 
 
 @dataclass
@@ -32,8 +33,8 @@ class PlannedCell:
 
     Attributes:
         state: `finished`, `unfinished`, `failed`, `new`, `duplicate` or `invalid`.
-        message: why it is invalid, or whose duplicate it is.
-        remaining_s: estimated seconds of training and probing; None where nothing is known.
+        message: why it is invalid, or which cell it is a duplicate of.
+        remaining_s: estimated seconds until it is done; None where no finished run tells.
         disk_bytes: estimated size of its folder.
     """
 
@@ -65,7 +66,8 @@ def make_plan(
     cells: Sequence[Sequence[str]],
     read: Callable[[Sequence[str]], Cell],
     explain: Callable[[Exception, Sequence[str]], str],
-    call: Call,
+    call_of: Callable[[int], Call],
+    on_this_machine: bool = True,
 ) -> Plan:
     """Composes and checks every cell.
 
@@ -73,7 +75,8 @@ def make_plan(
         cells: each cell's overrides.
         read: composes one cell.
         explain: turns what composing some overrides raised into a message with the way out.
-        call: calls what needs torch.
+        call_of: for a number of jobs, calls what needs torch.
+        on_this_machine: whether the cells are going to run here, so that it must have what they ask for.
     """
     plan = Plan()
     seen: dict[Path, PlannedCell] = {}
@@ -84,21 +87,41 @@ def make_plan(
             cell = planned.cell = read(overrides)
             first = seen.setdefault(cell.folder.path, planned)
             if first is not planned:
-                planned.state, planned.message = "duplicate", f"the same cell as {first.name}"
+                _compare(planned, first)
                 continue
             info = prepared_info(cell.source(), cell.config.data.root)
             planned.state = cell.state(None if info is None else cell.settings(info))
+        except DamagedFileError:  # of this cell's own folder: running it tells, and the others go on
+            planned.state = "failed"
         except Exception as error:
             planned.state, planned.message = "invalid", explain(error, overrides)
     pending = plan.having(*PENDING)
     if pending:
-        _check_models(pending, call)
+        _check_models(pending, call_of(len(jobs_of(pending))), on_this_machine)
         if not plan.having("invalid"):  # else nothing is going to run
-            _estimate(plan.having(*PENDING), call)
+            _estimate(pending)
     return plan
 
 
-def _check_models(pending: list[PlannedCell], call: Call) -> None:
+def _compare(planned: PlannedCell, first: PlannedCell) -> None:
+    """Says of a cell in the folder of an earlier one whether it is the same cell or has no folder of its own."""
+    changes = differences(_decisive(cell_of(first)), _decisive(cell_of(planned)))
+    if not changes:
+        planned.state, planned.message = "duplicate", f"the same cell as {first.name}"
+        return
+    lines = [f"{cell_of(first).folder.path} is also the folder of {first.name}, but they differ:", *changes]
+    lines.append("Name what differs, so that each has a folder of its own: data.name=LABEL, or hydra.sweep.subdir=NAME")
+    planned.state, planned.message = "invalid", "\n    ".join(lines)
+
+
+def _decisive(cell: Cell) -> dict[str, Any]:
+    """What decides a cell's result, as far as its configuration tells: the settings, and where its images come from."""
+    resolved: Any = OmegaConf.to_container(cell.config, resolve=True)
+    data = {key: value for key, value in resolved["data"]["source"].items() if key != "verify"}
+    return {**result_settings(resolved, ""), "images": data}
+
+
+def _check_models(pending: Sequence[PlannedCell], call: Call, on_this_machine: bool) -> None:
     """Builds every model without memory for it, so that settings that do not fit show now.
 
     Seeds make no difference to that: one cell stands for those that differ in nothing else.
@@ -106,8 +129,12 @@ def _check_models(pending: list[PlannedCell], call: Call) -> None:
     groups: dict[tuple[str, ...], list[PlannedCell]] = {}
     for planned in pending:
         groups.setdefault(tuple(o for o in planned.overrides if not o.startswith("seed=")), []).append(planned)
-    checked = call(_check, [cell_of(group[0]) for group in groups.values()], len(jobs_of(pending)))
-    for group, (fault, parameters) in zip(groups.values(), checked, strict=True):
+    check = partial(_check, on_this_machine)
+    checked = _call_again(call, check, [cell_of(group[0]) for group in groups.values()])
+    if len(checked) < len(groups):
+        screen.print_warning("workers died while models were checked; the sweep goes on without the rest of the check")
+    for number, group in enumerate(groups.values()):
+        fault, parameters = checked.get(number, ("", 0))
         for planned in group:
             if fault:
                 planned.state, planned.message = "invalid", fault
@@ -116,29 +143,34 @@ def _check_models(pending: list[PlannedCell], call: Call) -> None:
                 planned.disk_bytes = 3 * 4 * parameters + FIGURE_BYTES
 
 
+def _call_again(call: Call, function: Callable[[X], Y], arguments: Sequence[X]) -> dict[int, Y]:
+    """The values by number of their argument; where workers die, what is missing is asked for a few times more."""
+    values: dict[int, Y] = {}
+    for _ in range(CHECK_ROUNDS):
+        missing = [number for number in range(len(arguments)) if number not in values]
+        try:
+            for number, value in call(function, [arguments[number] for number in missing]):
+                values[missing[number]] = value
+            break
+        except Exception as error:  # joblib's for a worker that died; a call itself raises nothing
+            screen.note(f"{type(error).__name__}: {error}")
+    return values
+
+
 def cell_of(planned: PlannedCell) -> Cell:
     """The cell of one that composed."""
     assert planned.cell is not None
     return planned.cell
 
 
-def _check(cell: Cell) -> tuple[str, int]:
+def _check(on_this_machine: bool, cell: Cell) -> tuple[str, int]:
     """What does not fit in a cell, if anything, and how many parameters its model has."""
-    import torch
-
-    from softvq.run.build import build_data, build_model, build_optimizer
+    from softvq.run.check import check_cell
 
     try:
-        with torch.device("meta"):
-            model = build_model(cell.config, cell.source().image_shape(), pixel_variance=1.0)
-        build_data(cell.config)
-    except (ValueError, InstantiationException) as error:
+        return "", check_cell(cell, on_this_machine)
+    except ValueError as error:
         return str(error), 0
-    try:
-        build_optimizer(cell.config)([torch.nn.Parameter(torch.zeros(1))])
-    except Exception as error:  # an optimiser's constructor raises whatever it likes
-        return f"optimizer: {str(error).splitlines()[0]}", 0
-    return "", sum(parameter.numel() for parameter in model.parameters())
 
 
 def jobs_of(pending: Sequence[PlannedCell]) -> list[list[PlannedCell]]:
@@ -165,91 +197,69 @@ def jobs_of(pending: Sequence[PlannedCell]) -> list[list[PlannedCell]]:
     return jobs
 
 
-def _estimate(pending: list[PlannedCell], call: Call) -> None:
-    """Time from past runs of the same kind on this data root, else from a few measured steps.
-
-    Seeds that are trained at once are measured as if they were not; on a CPU they take longer than that.
-    """
-    past = _past_speeds({cell_of(planned).folder.path for planned in pending})
-    jobs = [job for job in jobs_of(pending) if cell_of(job[0]).config.trainer.max_steps]
-    unknown: dict[tuple[Any, ...], Cell] = {}
-    for job in jobs:
-        cell = cell_of(job[0])
-        kind = _kind(cell)
-        if not {(*kind, len(job)), (*kind, 1)} & past.keys():
-            unknown[kind] = cell
-    for job in jobs:
-        cell = cell_of(job[0])
-        kind = _kind(cell)
-        alone = past.get((*kind, 1), 0.0)
-        speed = past.get((*kind, len(job))) or alone / len(job)  # of the job, all of whose cells share its time
+def _estimate(pending: Sequence[PlannedCell]) -> None:
+    past = past_runs(cell_of(planned).folder.path for planned in pending)
+    for job in jobs_of(pending):
         for planned in job:
-            planned.remaining_s = cell.config.trainer.max_steps / speed / len(job) if speed else None
-    for planned in pending:
-        planned.remaining_s = planned.remaining_s or 0.0
-
-
-def _kind(cell: Cell) -> tuple[Any, ...]:
-    config = cell.config
-    network = built_network(config, cell.choices["network"])
-    return (network, config.data.name, *_decisive(config))
-
-
-def _past_speeds(folders: set[Path]) -> dict[tuple[Any, ...], float]:
-    """Steps per second of finished runs beside the planned ones, by kind and by how many were trained at once."""
-    speeds: dict[tuple[Any, ...], list[float]] = {}
-    for data_folder in {folder.parents[1] for folder in folders}:
-        for file in data_folder.glob("*/*/metrics.json"):
-            try:
-                metrics = json.loads(file.read_text())
-                config: Any = OmegaConf.load(RunFolder(file.parent).config)
-                speed = metrics["time"]["steps_per_s"]
-                provenance = metrics["provenance"]
-                kind = (provenance["network"], metrics["data"], *_decisive(config), provenance.get("seeds_at_once", 1))
-            except (ValueError, KeyError, TypeError, AttributeError, OSError):
-                continue  # a foreign file is no basis for an estimate
-            if speed:
-                speeds.setdefault(kind, []).append(speed)
-    return {kind: median(values) for kind, values in speeds.items()}
-
-
-def _decisive(config: DictConfig) -> tuple[Any, ...]:
-    """What else decides how fast a network trains on some data."""
-    trainer = config.trainer
-    return (config.data.batch_size, trainer.threads, trainer.accelerator, trainer.precision)
+            planned.remaining_s = past.seconds(cell_of(planned), len(job))
 
 
 def plan_table(plan: Plan) -> Table:
-    """The plan, one row a cell."""
+    """The plan, a row a cell."""
+    keys = swept_keys([planned.overrides for planned in plan.cells])
     table = Table(title=f"{len(plan.cells)} cells")
-    for column in ("cell", "state", "steps", "estimate", "disk"):
-        table.add_column(column, justify="left" if column in ("cell", "state") else "right", overflow="fold")
+    for column in ("data", "bottleneck", *headings(keys), "seed", "state"):
+        table.add_column(column, overflow="fold")
+    for column in ("steps", "time", "disk"):
+        table.add_column(column, justify="right")
     for planned in plan.cells:
-        steps = str(planned.cell.config.trainer.max_steps) if planned.cell else "-"
-        estimate = "-" if planned.remaining_s is None else duration(planned.remaining_s)
+        cell, typed = planned.cell, overrides_of(planned.overrides)
+        usual: dict[str, Any] = dict(typed)
+        if cell:
+            usual = {**cell.choices, "data": cell.config.data.name, "seed": cell.config.seed}
+        swept = [typed.get(key, "") for key in keys]
+        steps = cell.config.trainer.max_steps if cell else "-"
+        time = "not known" if planned.state in PENDING else "-"
+        if planned.remaining_s is not None:
+            time = duration(planned.remaining_s)
         disk = f"{planned.disk_bytes / 1e6:.0f} MB" if planned.disk_bytes else "-"
-        table.add_row(planned.name, planned.state, steps, estimate, disk)
+        row = [usual.get("data", "-"), usual.get("bottleneck", "-"), *swept, usual.get("seed", "-"), planned.state]
+        table.add_row(*(str(value) for value in [*row, steps, time, disk]))
     return table
 
 
-def summary_lines(plan: Plan, jobs: int) -> list[str]:
-    """What the plan comes to, in a few lines."""
+def summary_lines(plan: Plan, at_a_time: int) -> list[str]:
+    """What the plan comes to, in a few lines.
+
+    Args:
+        plan: what is to be told.
+        at_a_time: jobs that run at once.
+    """
     pending = plan.having(*PENDING)
-    to_run = jobs_of(pending)
-    seconds = [sum(planned.remaining_s or 0 for planned in job) for job in to_run]
-    at_once = min(jobs, len(to_run))
-    disk = sum(planned.disk_bytes for planned in pending)
     lines = [
         f"{len(plan.cells)} cells: {len(plan.having('finished'))} finished, {len(pending)} to run "
         f"({len(plan.having('unfinished'))} to resume, {len(plan.having('failed'))} to retry), "
         f"{len(plan.having('duplicate'))} duplicates, {len(plan.having('invalid'))} invalid"
     ]
-    if pending:
-        shared = f" with {at_once} at a time" if at_once > 1 else ""
-        grouped = sum(len(job) > 1 for job in to_run)
-        shared += f", {grouped} jobs of several seeds" if grouped else ""
-        longest = max(*seconds, sum(seconds) / at_once)  # the last job ends no sooner than it takes by itself
-        lines.append(f"training takes about {duration(longest)}{shared}; {disk / 1e9:.2f} GB of disk")
+    if pending and not plan.having("invalid"):
+        disk = sum(planned.disk_bytes for planned in pending)
+        lines.append(f"{_time_line(jobs_of(pending), at_a_time)}; {disk / 1e9:.2f} GB of disk")
     lines += [f"duplicate: {planned.name} is {planned.message}" for planned in plan.having("duplicate")]
     lines += [f"invalid: {planned.name}\n  {planned.message}" for planned in plan.having("invalid")]
     return lines
+
+
+def _time_line(jobs: Sequence[Sequence[PlannedCell]], at_a_time: int) -> str:
+    """How long the jobs take, as far as finished runs of their kinds tell."""
+    at_once = min(at_a_time, len(jobs))
+    shared = f" with {at_once} at a time" if at_once > 1 else ""
+    grouped = sum(len(job) > 1 for job in jobs)
+    shared += f", {grouped} jobs of several seeds" if grouped else ""
+    cells = [planned for job in jobs for planned in job]
+    unknown = sum(planned.remaining_s is None for planned in cells)
+    if unknown == len(cells):
+        return f"how long it takes is not known{shared}: no run of the same kind is finished"
+    seconds = [sum(planned.remaining_s or 0.0 for planned in job) for job in jobs]
+    longest = max(*seconds, sum(seconds) / at_once)  # the last job ends no sooner than it takes by itself
+    rest = f" for all but {unknown} cells, of whose kind no run is finished" if unknown else ""
+    return f"it takes about {duration(longest)}{shared}{rest}"

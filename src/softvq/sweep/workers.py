@@ -1,84 +1,87 @@
-"""Has joblib's workers load torch and build models while a sweep is still being planned."""
+"""The worker processes of a sweep on one machine: joblib's, which end and stop with the sweep.
+
+The same workers first check the models while the sweep is planned and then run its jobs. A worker takes some seconds
+to load torch and Lightning; this way it does so while the sweep is planned, whose own process loads neither.
+"""
 
 import gc
 import os
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
+from softvq import stop
 from softvq.config.launcher import jobs_at_a_time, kind
-from softvq.run.process import belong_to_sweep
-
-WATCH_S = 0.5
-LAST = -1000  # of what a process does at its end
-# Of a process that Lightning started for one of several devices; the first one holds the lock and writes.
-RANK = int(os.environ.get("LOCAL_RANK", 0))
-SWEEP_PID = "SOFTVQ_SWEEP_PID"  # tells the jobs on this machine whose they are
+from softvq.console import screen
+from softvq.run.process import end_with, heed, leave_quickly, stop_file
 
 X = TypeVar("X")
 Y = TypeVar("Y")
 
 
 class Call(Protocol):
-    """Calls a function of each of some arguments and returns its values in their order.
+    """Calls a function of each of some arguments.
 
-    `jobs` is how many jobs are to follow, which may want as many processes.
+    Yields:
+        The number of an argument and the value for it, in whatever order they come.
     """
 
-    def __call__(self, function: Callable[[X], Y], arguments: Sequence[X], jobs: int) -> list[Y]: ...
+    def __call__(self, function: Callable[[X], Y], arguments: Sequence[X]) -> Iterator[tuple[int, Y]]: ...
 
 
-def call_here(function: Callable[[X], Y], arguments: Sequence[X], jobs: int) -> list[Y]:
+def call_here(function: Callable[[X], Y], arguments: Sequence[X]) -> Iterator[tuple[int, Y]]:
     """Calls in this process, one after the other."""
-    return [function(argument) for argument in arguments]
+    for number, argument in enumerate(arguments):
+        yield number, function(argument)
 
 
-def call_in_workers(launcher: DictConfig) -> Call:
-    """Calls in joblib's workers, if it is they that are going to run the cells; else in this process.
+def workers_of(launcher: DictConfig, jobs: int) -> Call:
+    """Calls in worker processes if it is they that run the jobs of a sweep, else in this process.
 
-    A worker takes some seconds to load torch and Lightning. This way it does so while the sweep is planned, and the
-    sweep's own process loads neither.
+    Args:
+        launcher: Hydra's configuration of it.
+        jobs: how many there are: there are no more workers.
     """
-    at_a_time = jobs_at_a_time(launcher)
-    if kind(launcher) != "joblib" or at_a_time == 1:
-        return call_here
-
-    def call(function: Callable[[X], Y], arguments: Sequence[X], jobs: int) -> list[Y]:
-        from hydra_plugins.hydra_joblib_launcher._core import process_joblib_cfg
-        from joblib import Parallel, delayed
-
-        settings: dict[str, Any] = OmegaConf.to_container(launcher, resolve=True)  # type: ignore[assignment]
-        settings.pop("_target_")
-        process_joblib_cfg(settings)  # its numbers are words
-        idle = max(0, min(at_a_time, jobs) - len(arguments))
-        # With the launcher's own settings joblib gives it the same workers afterwards.
-        values = Parallel(**settings | {"backend": "loky"})(
-            [
-                *(delayed(_call_in_worker)(launcher, function, argument) for argument in arguments),
-                *[delayed(_call_in_worker)(launcher, _nothing, None)] * idle,
-            ]
-        )
-        return values[: len(arguments)]
-
-    return call
+    workers = min(jobs_at_a_time(launcher), jobs)
+    return partial(call_in_workers, workers=workers) if kind(launcher) == "joblib" and workers > 1 else call_here
 
 
-def _call_in_worker(launcher: DictConfig, function: Callable[[X], Y], argument: X) -> Y:
-    belong_to_sweep(launcher)
-    _load()
-    return function(argument)
+def call_in_workers(function: Callable[[X], Y], arguments: Sequence[X], workers: int) -> Iterator[tuple[int, Y]]:
+    """Calls in so many worker processes. Those of an earlier call go on, if there were as many.
+
+    Raises:
+        Exception: if a worker dies; the calls that have not come back by then are lost.
+    """
+    from joblib import Parallel, delayed
+
+    parallel: Any = Parallel(
+        workers,
+        backend="loky",
+        batch_size=1,
+        pre_dispatch="all",
+        return_as="generator_unordered",
+        max_nbytes=None,  # everything is small
+        initializer=_begin_worker,
+        initargs=(os.getpid(), str(stop_file())),
+    )
+    with stop.kept_from_children():
+        yield from parallel(delayed(_numbered)(function, *pair) for pair in enumerate(arguments))
 
 
-@cache
-def _load() -> None:
-    """Loads what a cell needs, once a process."""
+def _numbered(function: Callable[[X], Y], number: int, argument: X) -> tuple[int, Y]:
+    return number, function(argument)
+
+
+def _begin_worker(sweep: int, stop_file: str) -> None:
+    """What a worker does before its first call."""
+    end_with(sweep)
+    heed(Path(stop_file))
+    leave_quickly()
+    screen.mute()  # the sweep tells how far it is; each cell's own lines are in its run.log
     import softvq.run.train  # noqa: F401
 
-    # joblib has garbage collected between two cells, which takes a third of a second if it looks at all of this.
+    # joblib has garbage collected between two calls, which takes a third of a second if it looks at all of this.
     gc.freeze()
-
-
-def _nothing(_: None) -> None:
-    """What a worker is asked for that need only load."""

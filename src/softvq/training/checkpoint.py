@@ -231,6 +231,7 @@ class ResumeCheckpoint(L.Callback):
         self.steps_per_s: float | None = None
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        stop.take_over()  # from Lightning, which ends a run on SIGTERM without saving it
         self._clock = time.perf_counter()
         self._next_save = self.trained_s + (self.every_s if self.trained_s else self.after_s)
         self._warm: tuple[float, int] | None = None

@@ -1,26 +1,23 @@
 """How far a run is: bars where a person watches a terminal, a line now and then elsewhere and in the run's log."""
 
-import multiprocessing
-import sys
-import threading
 import time
-from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import lightning as L
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
-from rich.table import Column
-from rich.text import Text
 
+from softvq.bounded_files import printable
 from softvq.console import duration, screen
+from softvq.console.bars import Bar, Pace, left, rate
+from softvq.data.dataset import DatasetInfo
 
 Report = Callable[[int, int], None]  # (done, total): how a probe says how far it is
-PATIENCE_S = 2.0  # before a probe shows a bar
-RATE_S = 10.0  # over which steps per second are averaged
-LINES = 10  # in a run
-LINE_S = 300.0  # between two of a slow run
-WIDE = 80  # columns of a terminal with room for everything
+PATIENCE_S = 2.0  # before a probe is mentioned
+LINES = 10  # in a run, at most, unless it is slow
+SOON_S = 5.0  # between two lines of a fast run, at least
+LATE_S = 300.0  # between two lines of a slow run, at most
 
 
 def wanted(progress: bool | str) -> bool:
@@ -30,101 +27,6 @@ def wanted(progress: bool | str) -> bool:
     return bool(progress)
 
 
-def on_terminal() -> bool:
-    """Whether bars have a terminal for themselves, which the workers of a parallel sweep do not have."""
-    return sys.stdout.isatty() and multiprocessing.current_process().name == "MainProcess"
-
-
-class Pace:
-    """How fast something goes, averaged over the last seconds.
-
-    Args:
-        done: where it starts.
-        clock: seconds; None for the machine's.
-    """
-
-    def __init__(self, done: int, clock: Callable[[], float] | None = None) -> None:
-        self.clock = clock or time.perf_counter
-        self._seen = deque([(self.clock(), done)])
-
-    def at(self, done: int) -> None:
-        """Notes how far it is."""
-        now = self.clock()
-        self._seen.append((now, done))
-        while len(self._seen) > 2 and self._seen[1][0] < now - RATE_S:
-            self._seen.popleft()
-
-    @property
-    def per_s(self) -> float | None:
-        """None while nothing is known."""
-        (start, first), (now, done) = self._seen[0], self._seen[-1]
-        return (done - first) / (now - start) if done > first and now > start else None
-
-    @property
-    def rate(self) -> str:
-        """Per second; `-` while nothing is known."""
-        rate = self.per_s
-        return "-" if rate is None else f"{rate:.{0 if rate >= 10 else 1}f}"
-
-    def left(self, total: int) -> str:
-        """Time left, `-:--` while nothing is known."""
-        rate = self.per_s
-        return "-:--" if rate is None else duration((total - self._seen[-1][1]) / rate)
-
-
-class _Left(ProgressColumn):
-    """Time left at the task's pace."""
-
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.fields['pace'].left(task.total or 0)} left")
-
-
-class Bar:
-    """A bar on one line of the terminal: name, count, what else is told of it, time left.
-
-    Args:
-        name: what goes on.
-        done: where it starts.
-        total: where it ends; None until it is known.
-        after_s: seconds before it shows.
-    """
-
-    def __init__(self, name: str, done: int, total: int | None, after_s: float = 0) -> None:
-        self.pace, self._started = Pace(done), time.perf_counter()
-        width = 30 if screen.terminal.width >= WIDE else 10
-        texts = [
-            TextColumn(text, table_column=Column(no_wrap=True))
-            for text in ("{task.description}", "{task.fields[told]}")
-        ]
-        left = _Left(table_column=Column(no_wrap=True))
-        self._progress = Progress(
-            texts[0], BarColumn(width), texts[1], left, console=screen.terminal, transient=True, refresh_per_second=4
-        )
-        self._task = self._progress.add_task(name, total=total, completed=done, told="", pace=self.pace)
-        self._timer = threading.Timer(after_s, self._progress.start)
-        self._timer.daemon = True
-        screen.closing.append(self.close)
-        self._timer.start()
-
-    @property
-    def took_s(self) -> float:
-        """Seconds since it began."""
-        return time.perf_counter() - self._started
-
-    def at(self, done: int, total: int, told: str = "") -> None:
-        """Moves it on."""
-        self.pace.at(done)
-        self._progress.update(self._task, completed=done, total=total, told=f"{done}/{total}{told}")
-
-    def close(self) -> None:
-        """Takes it away; harmless when repeated."""
-        self._timer.cancel()
-        self._timer.join()
-        self._progress.stop()
-        if self.close in screen.closing:
-            screen.closing.remove(self.close)
-
-
 class TrainingBar(L.Callback):
     """Step, loss, steps per second and time left, on the terminal."""
 
@@ -132,7 +34,7 @@ class TrainingBar(L.Callback):
         self._bar = Bar("training", trainer.global_step, trainer.max_steps)
 
     def on_train_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
-        told = f"  loss {_loss(trainer):.4g}  {self._bar.pace.rate}/s"
+        told = f"loss {_loss(trainer):.4g}  {rate(self._bar.task)}/s"
         self._bar.at(trainer.global_step, trainer.max_steps, told)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -142,38 +44,82 @@ class TrainingBar(L.Callback):
         screen.close_bars()
 
 
-class TrainingLines(L.Callback):
-    """The same as plain lines: one at the start, then at every tenth of the steps and every few minutes.
+@dataclass(frozen=True)
+class About:
+    """What a person wants to know of a run when it starts.
 
-    Args:
-        announce: takes the first line.
-        show: takes the others.
-        label: says whose lines they are, as several runs may print at once.
+    Attributes:
+        info: of its data.
+        folder: where it goes.
+        threads: of torch.
     """
 
-    def __init__(self, announce: Callable[[str], None], show: Callable[[str], None], label: str) -> None:
-        self.announce, self.show, self.label = announce, show, label
+    info: DatasetInfo
+    folder: Path
+    threads: int
+
+    def data_line(self) -> str:
+        """How many images there are, of what shape and in how many classes, and where they come from."""
+        info, (height, width, channels) = self.info, self.info.image_shape
+        classes = f" in {info.classes} classes" if info.classes else ""
+        return (
+            f"{info.train_size:,} training and {info.test_size:,} test images of {height} x {width} x {channels}"
+            f"{classes} from {printable(info.source)}"
+        )
+
+    def model_line(self, trainer: L.Trainer, pl_module: L.LightningModule) -> str:
+        """How large the model is, what it runs on, and where its results go."""
+        parameters = sum(parameter.numel() for parameter in pl_module.parameters())
+        device = trainer.strategy.root_device.type
+        where = f"{trainer.world_size} x {device}" if trainer.world_size > 1 else device
+        where += f" ({self.threads} threads)" if device == "cpu" and self.threads > 1 else ""
+        return f" of {parameters:,} parameters on {where}, in {self.folder}"
+
+
+class TrainingLines(L.Callback):
+    """The same as plain lines: what begins, then how far it is at times, and the end.
+
+    Args:
+        announce: takes the first lines.
+        show: takes the others.
+        label: says whose lines they are, as several runs may print at once.
+        about: what is known of the run before training.
+        clock: in seconds.
+    """
+
+    def __init__(
+        self,
+        announce: Callable[[str], None],
+        show: Callable[[str], None],
+        label: str,
+        about: About | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.announce, self.show, self.label, self.about, self.clock = announce, show, label, about, clock
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._pace = Pace(trainer.global_step)
-        self._tenth, self._shown = self._tenths(trainer), self._pace.clock()
-        start = f", from step {trainer.global_step}" if trainer.global_step else ""
-        self.announce(f"{self.label}: training {trainer.max_steps} steps{start}")
+        self._pace = Pace(trainer.global_step, trainer.max_steps, self.clock)
+        self._tenth, self._shown_s = self._tenths(trainer), self.clock()
+        if self.about is not None:
+            self.announce(f"{self.label}: {self.about.data_line()}")
+        start = f" from step {trainer.global_step}" if trainer.global_step else ""
+        rest = self.about.model_line(trainer, pl_module) if self.about is not None else ""
+        self.announce(f"{self.label}: training {trainer.max_steps} steps{start}{rest}")
 
     @staticmethod
     def _tenths(trainer: L.Trainer) -> int:
         return LINES * trainer.global_step // trainer.max_steps
 
     def on_train_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
-        self._pace.at(trainer.global_step)
-        now = self._pace.clock()
-        if self._tenths(trainer) == self._tenth and now - self._shown < LINE_S:
+        task = self._pace.at(trainer.global_step, trainer.max_steps)
+        since, further = self.clock() - self._shown_s, self._tenths(trainer) != self._tenth
+        if not (trainer.global_step == trainer.max_steps or since >= LATE_S or (further and since >= SOON_S)):
             return
-        self._tenth, self._shown = self._tenths(trainer), now
+        self._tenth, self._shown_s = self._tenths(trainer), self.clock()
         self.show(
             f"{self.label}: step {trainer.global_step} of {trainer.max_steps} "
             f"({100 * trainer.global_step // trainer.max_steps} %), loss {_loss(trainer):.4g}, "
-            f"{self._pace.rate} steps/s, {self._pace.left(trainer.max_steps)} left"
+            f"{rate(task)} steps/s, {left(task)} left"
         )
 
 
@@ -181,55 +127,55 @@ def _loss(trainer: L.Trainer) -> float:
     return float(trainer.callback_metrics.get("loss", float("nan")))
 
 
-def training_progress(progress: bool | str, label: str) -> list[L.Callback]:
+def training_progress(progress: bool | str, label: str, about: About | None = None) -> list[L.Callback]:
     """Callbacks that tell how far training is: on the terminal as `trainer.progress` says, in the log always."""
     if not wanted(progress):
-        return [TrainingLines(screen.note, screen.note, label)]
-    if not on_terminal():
-        return [TrainingLines(screen.print, screen.print, label)]
-    return [TrainingLines(screen.print, screen.note, label), TrainingBar()]
+        return [TrainingLines(screen.note, screen.note, label, about)]
+    if not screen.has_terminal:
+        return [TrainingLines(screen.print, screen.print, label, about)]
+    return [TrainingLines(screen.print, screen.note, label, about), TrainingBar()]
 
 
 class ProbeProgress:
-    """Gives each probe what it reports to: a bar, or lines, once the probe has taken two seconds."""
+    """Gives each probe what it reports to: a bar, or lines, once the probe has taken two seconds.
 
-    def __init__(self, enabled: bool) -> None:
-        self.enabled = enabled
+    Args:
+        enabled: whether anything is shown.
+        label: says whose lines they are, as several runs may print at once.
+    """
+
+    def __init__(self, enabled: bool, label: str) -> None:
+        self.enabled, self.label = enabled, label
 
     def __call__(self, name: str) -> Report | None:
         if not self.enabled:
             return None
-        return _probe_bar(name) if on_terminal() else _probe_lines(name)
+        return self._bar(name) if screen.has_terminal else self._lines(name)
 
+    def _bar(self, name: str) -> Report:
+        bar, started = Bar(name, 0, None, PATIENCE_S), time.perf_counter()
 
-def _probe_bar(name: str) -> Report:
-    bar = Bar(name, 0, None, PATIENCE_S)
+        def report(done: int, total: int) -> None:
+            bar.at(done, total)
+            if done == total:
+                bar.close()
+                if time.perf_counter() - started > PATIENCE_S:
+                    screen.note(f"{self.label}: {name} done in {duration(time.perf_counter() - started)}")
 
-    def report(done: int, total: int) -> None:
-        bar.at(done, total)
-        if done == total:
-            bar.close()
-            if bar.took_s > PATIENCE_S:
-                screen.note(f"{name}: done in {duration(bar.took_s)}")
+        return report
 
-    return report
+    def _lines(self, name: str) -> Report:
+        clock = time.perf_counter
+        pace, started, shown, tenth = Pace(0, None, clock), clock(), clock(), 0
 
+        def report(done: int, total: int) -> None:
+            nonlocal tenth, shown
+            task, now = pace.at(done, total), clock()
+            if done == total:
+                if now - started > PATIENCE_S:
+                    screen.print(f"{self.label}: {name} done in {duration(now - started)}")
+            elif now - shown > PATIENCE_S and LINES * done // total > tenth:
+                tenth, shown = LINES * done // total, now
+                screen.print(f"{self.label}: {name} {done} of {total}, {left(task)} left")
 
-def _probe_lines(name: str) -> Report:
-    pace = Pace(0)
-    started = shown = pace.clock()
-    tenth = 0
-
-    def report(done: int, total: int) -> None:
-        nonlocal tenth, shown
-        pace.at(done)
-        now = pace.clock()
-        took = now - started
-        if done == total:
-            if took > PATIENCE_S:
-                screen.print(f"{name}: done in {duration(took)}")
-        elif now - shown > PATIENCE_S and LINES * done // total > tenth:
-            tenth, shown = LINES * done // total, now
-            screen.print(f"{name}: {done} of {total}, {pace.left(total)} left")
-
-    return report
+        return report

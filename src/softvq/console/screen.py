@@ -8,25 +8,28 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TextIO, cast
 
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from softvq.console.stream import SafeStream
+
 LOG_WIDTH = 120
 
 
-def _console(stream: Any, **settings: Any) -> Console:
+def _console(stream: SafeStream, width: int | None = None) -> Console:
     """A console that takes text literally and, unless it is a terminal, writes no control characters."""
     terminal = stream.isatty()
     return Console(
-        width=None if terminal or "COLUMNS" in os.environ else LOG_WIDTH,
+        file=cast(TextIO, stream),
+        width=width or (None if terminal or "COLUMNS" in os.environ else LOG_WIDTH),
         force_terminal=None if terminal else False,
         markup=False,
         emoji=False,
         highlight=False,
-        **settings,
     )
 
 
@@ -34,10 +37,19 @@ class Screen:
     """Prints to the terminal and, while logs of runs are open, into them."""
 
     def __init__(self) -> None:
-        self.terminal = _console(sys.stdout)
-        self._errors = _console(sys.stderr, stderr=True)
+        self.terminal = _console(SafeStream(lambda: sys.stdout))
+        self._errors = _console(SafeStream(lambda: sys.stderr))
         self._logs: dict[Path, Console] = {}
         self.closing: list[Callable[[], None]] = []  # what takes the bars away that are shown
+
+    def mute(self) -> None:
+        """Writes to the runs' logs alone, in a worker whose sweep tells how far it is."""
+        self.terminal.quiet = self._errors.quiet = True
+
+    @property
+    def has_terminal(self) -> bool:
+        """Whether there is a terminal on which a bar can be drawn."""
+        return self.terminal.is_terminal and not self.terminal.quiet
 
     def close_bars(self) -> None:
         """Takes away whatever bar is shown, however its run ended."""
@@ -62,6 +74,11 @@ class Screen:
         """Shows what went wrong, on stderr."""
         self._complain(Text.assemble(("error: ", "bold red"), message))
 
+    def print_end(self, line: str) -> None:
+        """Shows the one line with which a program ends that was told to stop, on stderr."""
+        self.close_bars()
+        self._show(self._errors, line)
+
     def _complain(self, text: Text) -> None:
         self._show(self._errors, text)
         self.note(text)
@@ -79,19 +96,14 @@ class Screen:
             warnings.showwarning = lambda message, *_: self.print_warning(str(message))
             for path in paths:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                file = open_files.enter_context(path.open("a", encoding="utf-8"))
-                self._logs[path] = Console(
-                    file=file, width=LOG_WIDTH, force_terminal=False, markup=False, emoji=False, highlight=False
-                )
+                file = open_files.enter_context(path.open("a", encoding="utf-8", errors="replace"))
+                self._logs[path] = _console(SafeStream(partial(_same, file)), LOG_WIDTH)
             self.note(f"{datetime.now():%Y-%m-%d %H:%M:%S} {shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])}")
             try:
                 yield
-            except KeyboardInterrupt:
-                self.note("interrupted")
-                raise
-            except SystemExit as stop:
-                if isinstance(stop.__context__, KeyboardInterrupt):  # what Lightning makes of it
-                    self.note("interrupted")
+            except BaseException as error:
+                if not isinstance(error, Exception | SystemExit):  # somebody stopped the run
+                    self.note(str(error) or "interrupted")
                 raise
             finally:
                 self.close_bars()
@@ -107,6 +119,10 @@ class Screen:
             yield
         finally:
             self._logs = logs
+
+
+def _same(file: TextIO) -> TextIO:
+    return file
 
 
 class _Warnings(logging.Handler):

@@ -1,0 +1,120 @@
+"""How far something is and how fast it goes, by rich's reckoning; on a terminal as a bar on a single line."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.segment import ControlType, Segment
+from rich.table import Column
+
+from softvq.console.screen import duration, screen
+
+PACE_S = 10.0  # over which a pace is averaged
+WIDE = 80  # columns of a terminal with room for everything
+
+
+class _OneLine:
+    """A line of the terminal that may become narrower meanwhile.
+
+    A terminal that breaks the line anew leaves the cursor at its start, where it is put after each drawing; from
+    there everything is erased before the next.
+    """
+
+    def __init__(self, content: RenderableType) -> None:
+        self.content = content
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield Segment("\x1b[J", None, [(ControlType.ERASE_IN_LINE, 0)])
+        yield self.content
+        yield Segment("\r", None, [(ControlType.CARRIAGE_RETURN,)])
+
+
+class LineProgress(Progress):
+    """Rich's progress on a single line of the terminal, which it leaves as it was."""
+
+    def __init__(self, *columns: ProgressColumn, **settings: Any) -> None:
+        super().__init__(*columns, console=screen.terminal, transient=True, refresh_per_second=4, **settings)
+
+    def get_renderable(self) -> RenderableType:
+        return _OneLine(super().get_renderable())
+
+
+def narrow() -> Column:
+    """A column that is cut off, not broken, where there is no room for it."""
+    return Column(no_wrap=True)
+
+
+class Bar:
+    """A bar on one line of the terminal: name, bar, count, what else is told of it, time left.
+
+    Args:
+        name: what goes on.
+        done: where it starts.
+        total: where it ends; None until it is known.
+        after_s: seconds before it shows.
+    """
+
+    def __init__(self, name: str, done: int, total: int | None, after_s: float = 0) -> None:
+        self._progress = LineProgress(
+            TextColumn("{task.description}", table_column=narrow()),
+            BarColumn(30 if screen.terminal.width >= WIDE else 10, table_column=narrow()),
+            MofNCompleteColumn(table_column=narrow()),
+            TextColumn("{task.fields[told]}", table_column=narrow()),
+            TimeRemainingColumn(table_column=narrow()),
+            speed_estimate_period=PACE_S,
+        )
+        self._number = self._progress.add_task(name, total=total, completed=done, told="")
+        self._progress.advance(self._number, 0)  # the pace counts from here
+        self._timer = threading.Timer(after_s, self._progress.start)
+        self._timer.daemon = True
+        screen.closing.append(self.close)
+        self._timer.start()
+
+    @property
+    def task(self) -> Task:
+        """Rich's: how far it is, and how fast."""
+        return self._progress.tasks[0]
+
+    def at(self, done: int, total: int, told: str = "") -> None:
+        """Moves it on."""
+        self._progress.update(self._number, completed=done, total=total, told=told)
+
+    def close(self) -> None:
+        """Takes it away; harmless when repeated."""
+        self._timer.cancel()
+        self._timer.join()
+        self._progress.stop()
+        if self.close in screen.closing:
+            screen.closing.remove(self.close)
+
+
+class Pace:
+    """How fast something goes, by rich's reckoning, for those who draw no bar.
+
+    Args:
+        done: where it starts.
+        total: where it ends; None until it is known.
+        clock: in seconds.
+    """
+
+    def __init__(self, done: int, total: int | None, clock: Callable[[], float]) -> None:
+        self._progress = Progress(disable=True, get_time=clock, speed_estimate_period=PACE_S)
+        self._number = self._progress.add_task("", total=total, completed=done)
+        self._progress.advance(self._number, 0)  # the pace counts from here
+
+    def at(self, done: int, total: int) -> Task:
+        """Moves on; rich's task."""
+        self._progress.update(self._number, completed=done, total=total)
+        return self._progress.tasks[0]
+
+
+def rate(task: Task) -> str:
+    """Per second; `-` while nothing is known."""
+    return "-" if task.speed is None else f"{task.speed:.{0 if task.speed >= 10 else 1}f}"
+
+
+def left(task: Task) -> str:
+    """Time left; `-:--` while nothing is known."""
+    return "-:--" if task.time_remaining is None else duration(task.time_remaining)

@@ -1,0 +1,78 @@
+"""The table that closes a sweep: means over seeds, a row for each combination of the other settings."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import mean
+from typing import Any
+
+from rich.table import Table
+
+from softvq.published import PROBE_METRICS
+from softvq.run.cell import Outcome
+from softvq.run.summary import LABELS, percent
+from softvq.sweep.plan import PlannedCell, cell_of
+from softvq.sweep.progress import probes_of
+from softvq.sweep.swept import headings, overrides_of, swept_keys
+
+STATUSES = ("finished", "skipped", "failed")
+BEST_BY = "clustering_accuracy"
+
+Ended = Sequence[tuple[PlannedCell, Outcome]]
+
+
+def counts_line(outcomes: Iterable[Outcome]) -> str:
+    """How many cells ended in which way."""
+    found = [outcome.status for outcome in outcomes]
+    return ", ".join(f"{found.count(status)} {status}" for status in STATUSES)
+
+
+def closing_table(ended: Ended) -> Table:
+    """How the cells ended, with means of their probe results in percent; the best row of each data set is marked."""
+    keys = swept_keys([planned.overrides for planned, _ in ended])
+    rows: dict[tuple[str, ...], list[tuple[PlannedCell, Outcome]]] = {}
+    for planned, outcome in ended:
+        typed, cell = overrides_of(planned.overrides), cell_of(planned)
+        about = (cell.config.data.name, cell.choices["bottleneck"], *(typed.get(key, "") for key in keys))
+        rows.setdefault(tuple(str(value) for value in about), []).append((planned, outcome))
+    means = {about: _means([probes_of(*pair) for pair in group]) for about, group in rows.items()}
+    best = _best(means)
+    several = any(len(group) > 1 for group in rows.values())
+    table = Table(
+        title=counts_line(outcome for _, outcome in ended),
+        caption=_caption(several, bool(best)) or None,
+        caption_justify="left",
+    )
+    for column in ("data", "bottleneck", *headings(keys)):
+        table.add_column(column, overflow="fold")
+    table.add_column("seeds" if several else "seed", justify="right")
+    table.add_column("status")
+    for name in PROBE_METRICS:
+        table.add_column(f"{LABELS[name]} (%)", justify="right")
+    for about, group in rows.items():
+        seeds = str(len(group)) if several else str(cell_of(group[0][0]).config.seed)
+        found = [outcome.status for _, outcome in group]
+        kinds = [(status, found.count(status)) for status in dict.fromkeys(found)]
+        status = found[0] if len(group) == 1 else ", ".join(f"{count} {status}" for status, count in kinds)
+        mark = {BEST_BY: " *"} if about in best else {}
+        numbers = [percent(means[about].get(name)) + mark.get(name, "") for name in PROBE_METRICS]
+        table.add_row(*about, seeds, status, *numbers, style="bold" if about in best else None)
+    return table
+
+
+def _caption(several: bool, marked: bool) -> str:
+    parts = ["means over seeds"] * several + [f"* the best {LABELS[BEST_BY]} on its data"] * marked
+    return "; ".join(parts)
+
+
+def _means(probes: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    values = {name: [p[name] for p in probes if isinstance(p.get(name), int | float)] for name in PROBE_METRICS}
+    return {name: mean(numbers) for name, numbers in values.items() if numbers}
+
+
+def _best(means: Mapping[tuple[str, ...], Mapping[str, float]]) -> set[tuple[str, ...]]:
+    """The rows with the best results on their data, where there are several to choose from."""
+    best = set()
+    for data in {about[0] for about in means}:
+        scored = {about: found[BEST_BY] for about, found in means.items() if about[0] == data and BEST_BY in found}
+        if len(scored) > 1:
+            best.add(max(scored, key=lambda about: scored[about]))
+    return best

@@ -1,0 +1,123 @@
+"""How far a sweep is: one line for all of its cells, however many run at once, and a line for each that has ended."""
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+from rich.progress import BarColumn, TextColumn
+
+from softvq.console import screen
+from softvq.console.bars import LineProgress, narrow
+from softvq.published import PROBE_METRICS
+from softvq.run.cell import Outcome, read_metrics
+from softvq.run.summary import LABELS, percent
+from softvq.sweep.plan import PlannedCell, cell_of
+from softvq.sweep.swept import headings, overrides_of, swept_keys
+
+
+class SweepProgress:
+    """Counts the cells that have ended. On a terminal the count stays on its last line, else it begins each line.
+
+    Args:
+        cells: that are to run.
+        at_a_time: jobs that run at once.
+        in_workers: whether they run in other processes, which leave the terminal to the sweep.
+    """
+
+    def __init__(self, cells: Sequence[PlannedCell], at_a_time: int, in_workers: bool) -> None:
+        self.cells = {planned.name: planned for planned in cells}
+        self._keys = swept_keys([planned.overrides for planned in cells])
+        self.at_a_time, self.done, self._started = at_a_time, 0, time.monotonic()
+        self._waiting = dict(self.cells)
+        self._line = None
+        if in_workers and screen.has_terminal and cells:
+            self._line = LineProgress(
+                TextColumn("{task.fields[told]}", table_column=narrow()), BarColumn(20, table_column=narrow())
+            )
+            self._number = self._line.add_task("", total=len(cells), told=self.told())
+
+    def __enter__(self) -> Self:
+        if self._line is not None:
+            screen.closing.append(self.close)
+            self._line.start()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Takes the line away; harmless when repeated."""
+        if self._line is not None:
+            self._line.stop()
+            if self.close in screen.closing:
+                screen.closing.remove(self.close)
+
+    def told(self) -> str:
+        """`4 of 16 cells, 12 min left`."""
+        left = self._left_s() if self._waiting else None
+        return f"{self.done} of {len(self.cells)} cells" + (f", {_in_words(left)} left" if left is not None else "")
+
+    def _left_s(self) -> float | None:
+        """Seconds to the end: at the pace of the cells that have ended, before that as the plan estimated."""
+        elapsed = time.monotonic() - self._started
+        if self.done:
+            return len(self._waiting) * elapsed / self.done
+        expected = [planned.remaining_s for planned in self._waiting.values()]
+        known = [seconds for seconds in expected if seconds is not None]
+        if len(known) < len(expected):
+            return None
+        return max(0.0, sum(known) / max(1, min(self.at_a_time, len(known))) - elapsed)
+
+    def _label(self, name: str) -> str:
+        """What tells a cell from the others: `soft_vq on digits, K=8, seed 0`."""
+        planned = self.cells[name]
+        cell, typed = cell_of(planned), overrides_of(planned.overrides)
+        swept = [
+            f"{heading}={typed[key]}"
+            for key, heading in zip(self._keys, headings(self._keys), strict=True)
+            if key in typed
+        ]
+        parts = [f"{cell.choices['bottleneck']} on {cell.config.data.name}", *swept, f"seed {cell.config.seed}"]
+        return ", ".join(parts)
+
+    def ended(self, outcomes: Mapping[str, Outcome]) -> None:
+        """Tells of cells that have ended, by name."""
+        for name, outcome in outcomes.items():
+            if outcome.status == "stopped" or self._waiting.pop(name, None) is None:
+                continue
+            self.done += 1
+            line = f"{self._label(name)}: {outcome.status}{_numbers(self.cells[name], outcome)}"
+            if self._line is not None:
+                self._line.update(self._number, completed=self.done, told=self.told())
+                screen.print(line)
+            else:
+                screen.print(f"{self.told()}; {line}")
+
+
+def probes_of(planned: PlannedCell, outcome: Outcome) -> Mapping[str, Any]:
+    """The probe results of a cell; empty if it has none."""
+    if outcome.status not in ("finished", "skipped"):
+        return {}
+    try:
+        metrics = read_metrics(cell_of(planned).folder)
+    except ValueError:  # damaged meanwhile
+        return {}
+    return (metrics or {}).get("probes") or {}
+
+
+def _numbers(planned: PlannedCell, outcome: Outcome) -> str:
+    """The probe results of a cell, or why it failed, for one line."""
+    if outcome.status == "failed":
+        return f" ({(outcome.message.splitlines() or [''])[0]})"
+    found = probes_of(planned, outcome)
+    known = [f"{LABELS[name]} {percent(found[name])} %" for name in PROBE_METRICS if found.get(name) is not None]
+    return f" ({', '.join(known)})" if known else ""
+
+
+def _in_words(seconds: float) -> str:
+    """`12 min`, `2 h 5 min` or `40 s`."""
+    if seconds < 60:
+        return f"{math.ceil(seconds)} s"
+    minutes = math.ceil(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
