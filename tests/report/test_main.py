@@ -1,5 +1,6 @@
 """`softvq report`: what it writes, where, and what it does about folders that it cannot read or write."""
 
+import csv
 import re
 import shutil
 import subprocess
@@ -71,6 +72,15 @@ def test_a_report_is_made_from_the_table_of_an_earlier_one(table_1, tmp_path, ca
     assert capsys.readouterr().out.count("8 finished") == 2
     first, second = ((tmp_path / name / "runs.csv").read_text() for name in ("first", "second"))
     assert first == second
+
+
+def test_the_committed_table_of_runs_makes_a_report(tmp_path):
+    committed = Path(__file__).parents[2] / "docs" / "results" / "runs.csv"
+    assert main([str(committed), "--out", str(tmp_path)]) == 0
+    rows = list(csv.DictReader(committed.read_text(encoding="utf-8").splitlines()))
+    assert len(rows) >= 40
+    assert all(len(row["config_hash"]) == 16 and len(row["data_sha256"]) == 64 for row in rows)
+    assert (tmp_path / "runs.csv").read_text() == committed.read_text()
 
 
 @pytest.mark.process

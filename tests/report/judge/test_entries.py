@@ -58,6 +58,12 @@ def test_runs_lost_to_nan_are_counted_where_they_would_have_been(tmp_path, entri
     assert (len(vq.runs), len(vq.lost), vq.summary("clustering_nmi")) == (0, 1, None)
 
 
+def test_a_collapsed_model_is_named_beside_its_mean(tmp_path, entries):
+    write_run(tmp_path / "a", seed=0, probes=(0.5, 0.5, 0.5))
+    write_run(tmp_path / "b", seed=1, more={"collapsed": {"perplexity": "1.0 of 128 codewords are in use"}})
+    assert entries()[0].notes == ("collapsed in 1 of 2 runs: perplexity: 1.0 of 128 codewords are in use",)
+
+
 def test_a_seed_counts_once_and_a_failure_that_was_mended_not_at_all(tmp_path, entries):
     write_run(tmp_path / "b/again", experiment="runs", probes=(0.9, 0.9, 0.9))
     write_run(tmp_path / "c/table", experiment="table_1", probes=(0.5, 0.5, 0.5))

@@ -65,6 +65,15 @@ def test_fidelity_and_protocol_are_columns_where_they_vary(tmp_path, experiments
     assert experiments()["table_1"].keys[:2] == ("fidelity", "protocol")
 
 
+def test_a_row_by_the_papers_text_needs_no_word_on_it(tmp_path, experiments):
+    write_run(tmp_path / "a")
+    write_run(tmp_path / "b", overrides=("fidelity=released",))
+    found = experiments()["table_1"]
+    by_text, by_code = map(found.title, found.entries)
+    assert by_text == "VAE"
+    assert by_code.startswith("VAE, fidelity = released")
+
+
 def test_settings_whose_defaults_are_unknown_show_what_varies_once(tmp_path, experiments):
     for d in (16, 32):
         folder = write_run(tmp_path / f"{d}", overrides=(f"network.d={d}",))

@@ -158,6 +158,8 @@ def _notes(entry: Entry) -> Iterator[str]:
     if entry.lost:
         why = Counter(run.reason.partition(":")[0] for run in entry.lost)
         yield f"failed and not in the mean: {_counted(why)}"
+    if collapsed := [run for run in entry.runs if run.collapsed]:
+        yield f"collapsed in {len(collapsed)} of {len(entry.runs)} runs: {collapsed[0].collapsed}"
     if any(run.values != counted.get(run.seed, run.values) for run in entry.repeats):
         yield "repeats of a seed under equal settings gave other numbers"
     if len(entry.runs) > 1 and all(run.values == entry.runs[0].values for run in entry.runs):

@@ -77,10 +77,11 @@ class Experiment:
         parts = [row_name(entry.bottleneck)]
         if len(self.data) > 1:
             parts.append(f"on {data_name(entry.data)}")
-        values = ((key, value_of(entry, key)) for key in self.keys if key != without)
-        return ", ".join(
-            [*parts, *(f"{self.heading(key)} = {brief(value)}" for key, value in values if value is not None)]
-        )
+        values = {key: value_of(entry, key) for key in self.keys if key != without}
+        if values.get("fidelity") == "paper":  # the usual one
+            del values["fidelity"]
+        parts += [f"{self.heading(key)} = {brief(value)}" for key, value in values.items() if value is not None]
+        return ", ".join(parts)
 
     def heading(self, key: str) -> str:
         """A setting's name without what goes before it, where that tells it from the others: `K` for `bottleneck.K`."""

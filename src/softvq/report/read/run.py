@@ -76,6 +76,7 @@ class Run:
         settings: what decides the result, without the seed.
         settings_hash: of these; 20 and 20.0 are the same setting.
         reason: why there is no result, or why training stopped early.
+        collapsed: what the health panel calls collapsed, and what usually helps.
         departures: where they are known already; else the default configurations tell them.
         metrics, config: all that the two files hold; empty where the run is known from a table alone.
         problems: of its evaluations.
@@ -103,6 +104,7 @@ class Run:
     commit: str | None = None
     device: str | None = None
     reason: str = ""
+    collapsed: str = ""
     departures: Departures | None = None
     evaluations: tuple[Evaluation, ...] = ()
     problems: tuple[str, ...] = ()

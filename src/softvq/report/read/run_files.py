@@ -133,6 +133,7 @@ def _result(metrics: Mapping[str, Any], config: Mapping[str, Any], path: Path, e
         "commit": commit,
         "device": str(device) if device is not None else None,
         "reason": _why_stopped(metrics) if status == STOPPED_EARLY else "",
+        "collapsed": _collapsed(metrics),
         "metrics": metrics,
         "evaluations": tuple(evaluations),
         "problems": tuple(problems),
@@ -180,3 +181,8 @@ def _why_failed(failure: Mapping[str, Any]) -> dict[str, Any]:
 
 def _why_stopped(metrics: Mapping[str, Any]) -> str:
     return str(metrics.get("stopped_by") or metrics.get("reason") or "a callback ended training")
+
+
+def _collapsed(metrics: Mapping[str, Any]) -> str:
+    found = metrics.get("collapsed")
+    return "; ".join(f"{name}: {said}" for name, said in found.items()) if isinstance(found, Mapping) else ""

@@ -18,11 +18,12 @@ from softvq.report.read.run import Departures, Run, setting
 
 IDENTITY = ("experiment", "data", "bottleneck", "fidelity", "seed", "steps", "protocol", "tap")
 NUMBERS = (*PROBE_METRICS, MSE)
-ORIGIN = ("config_hash", "settings_hash", "data_sha256", "verified", "commit", "device", "status", "folder", "reason")
+ORIGIN = ("config_hash", "settings_hash", "data_sha256", "verified", "commit", "device")
+BECAME = ("status", "folder", "reason", "collapsed")
 DEFAULTS = "defaults"  # of the settings in which the run departs from them, as JSON: key -> default
 DIAGNOSTICS = "diagnostics."
 LARGEST_TABLE = 2**26  # bytes; 100,000 runs have about 50 million
-TEXTS = {*IDENTITY, *ORIGIN} - {"seed", "steps", "verified"}
+TEXTS = {*IDENTITY, *ORIGIN, *BECAME} - {"seed", "steps", "verified"}
 
 
 def runs_csv(runs: Sequence[Run], departures: Sequence[Departures]) -> str:
@@ -34,7 +35,15 @@ def runs_csv(runs: Sequence[Run], departures: Sequence[Departures]) -> str:
     """
     settings = sorted({key for found in departures for key, _, _ in found.all})
     measured = sorted({name for run in runs for name in run.diagnostics})
-    columns = [*IDENTITY, *settings, *NUMBERS, *(f"{DIAGNOSTICS}{name}" for name in measured), *ORIGIN, DEFAULTS]
+    columns = [
+        *IDENTITY,
+        *settings,
+        *NUMBERS,
+        *(f"{DIAGNOSTICS}{name}" for name in measured),
+        *ORIGIN,
+        *BECAME,
+        DEFAULTS,
+    ]
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
@@ -43,7 +52,7 @@ def runs_csv(runs: Sequence[Run], departures: Sequence[Departures]) -> str:
             **{key: setting(run, key) for key in settings},
             **run.values,
             **{f"{DIAGNOSTICS}{name}": value for name, value in run.diagnostics.items()},
-            **{key: getattr(run, key) for key in (*IDENTITY, *ORIGIN)},
+            **{key: getattr(run, key) for key in (*IDENTITY, *ORIGIN, *BECAME)},
             DEFAULTS: {key: default for key, _, default in found.all} or None,
         }
         writer.writerow({key: _as_text(value) for key, value in row.items()})
@@ -62,7 +71,7 @@ def read_runs_csv(path: Path) -> list[Run]:
         rows, columns = list(reader), reader.fieldnames or ()
     except csv.Error as error:
         raise ValueError(f"{path} is no table of runs: {error}") from None
-    if lacking := [name for name in (*IDENTITY, *ORIGIN) if name not in columns]:
+    if lacking := [name for name in (*IDENTITY, *ORIGIN, *BECAME) if name not in columns]:
         raise ValueError(f"{path} is no table of runs: it has no column {lacking[0]}")
     found = []
     for number, row in enumerate(rows, 2):
@@ -74,7 +83,7 @@ def read_runs_csv(path: Path) -> list[Run]:
 
 
 def _run(row: Mapping[str, Any]) -> Run:
-    known = {*IDENTITY, *NUMBERS, *ORIGIN, DEFAULTS}
+    known = {*IDENTITY, *NUMBERS, *ORIGIN, *BECAME, DEFAULTS}
     text = {key: row.get(key, "") for key in TEXTS}
     settings = {key: value for key, value in row.items() if key not in known and not key.startswith(DIAGNOSTICS)}
     departing = [(key, _shown(row.get(key)), str(default)) for key, default in (row.get(DEFAULTS) or {}).items()]
@@ -101,6 +110,7 @@ def _run(row: Mapping[str, Any]) -> Run:
         commit=text["commit"] or None,
         device=text["device"] or None,
         reason=text["reason"],
+        collapsed=text["collapsed"],
         departures=Departures.of(departing),
     )
 

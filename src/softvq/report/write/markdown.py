@@ -6,7 +6,7 @@ from typing import Any
 
 from softvq.published import MSE, PROBE_METRICS, data_name, label, row_name, shown
 from softvq.report.write.explanations import DISTORTION, READING, SPREAD, TESTS
-from softvq.report.write.numbers import SYMBOLS, claim_in_numbers, interval, over_seeds
+from softvq.report.write.numbers import SYMBOLS, claim_in_numbers, diagnosed, interval, over_seeds
 
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
 NUMBERS = (*PROBE_METRICS, MSE)
@@ -62,8 +62,7 @@ def _experiment(experiment: dict[str, Any]) -> Iterable[str]:
             line.append(f"**{number}**" if metric in row["best"] else number)
             if experiment["is_the_papers"] and metric != MSE:
                 line.append(shown(found["paper"] if found else None, metric))
-        diagnostics = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in row["diagnostics"].items())
-        rows.append([*line, f"{row['n']}{_lost(row)}", escape(diagnostics)])
+        rows.append([*line, f"{row['n']}{_lost(row)}", escape(diagnosed(row["diagnostics"]))])
     yield _table([*head, "Seeds", "Diagnostics"], rows, right=range(1, len(head) + 1))
     notes = [
         f"- {escape(row['title'])}: {escape('; '.join(row['notes']))}" for row in experiment["rows"] if row["notes"]

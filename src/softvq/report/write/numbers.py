@@ -5,6 +5,7 @@ from typing import Any
 
 from softvq.published import MINUS, shown
 
+SET_UP = ("units", "K", "code_scale")
 SYMBOLS = {
     "match": "=",
     "above": "▲",
@@ -76,6 +77,17 @@ def probability(p: float | None) -> str:
     if p is None:
         return "—"
     return "< 0.0001" if p < 0.0001 else f"{p:.4f}" if p < 0.1 else f"{p:.2f}"
+
+
+def diagnosed(diagnostics: Mapping[str, float]) -> str:
+    """The state of the code in a few numbers; those that say only how it was set up are left to results.json.
+
+    Example:
+        >>> diagnosed({"active_units": 64.0, "dead_codes": 12.3333, "K": 128})
+        'active units 64, dead codes 12.33'
+    """
+    shown_ones = {name: value for name, value in diagnostics.items() if name not in SET_UP}
+    return ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in shown_ones.items())
 
 
 def tally(counts: Mapping[str, int]) -> str:

@@ -18,7 +18,16 @@ from softvq.published import LABELS, MSE, PROBE_METRICS, data_name, label, row_n
 from softvq.report.read.run import Run
 from softvq.report.write.explanations import DISTORTION, READING, SPREAD, TESTS
 from softvq.report.write.figure_4 import conditions
-from softvq.report.write.numbers import SYMBOLS, claim_in_numbers, effect, interval, over_seeds, probability, tally
+from softvq.report.write.numbers import (
+    SYMBOLS,
+    claim_in_numbers,
+    diagnosed,
+    effect,
+    interval,
+    over_seeds,
+    probability,
+    tally,
+)
 from softvq.report.write.pictures import KINDS, embedded, ordered
 from softvq.report.write.plots import Plot, results_plot, sweep_plot
 from softvq.report.write.training_curves import training_curves
@@ -31,7 +40,7 @@ OUTCOME_SYMBOLS = {
     "within one point": "=",
     "beyond one point": "▲",
 }
-MOST_PICTURES = 80
+MOST_PICTURES = 64
 
 
 def page(
@@ -70,6 +79,7 @@ def page(
         row_name=row_name,
         symbol=lambda outcome: OUTCOME_SYMBOLS.get(outcome, ""),
         tally=tally,
+        diagnosed=diagnosed,
         slug=lambda text: text.replace(" ", "-"),
         paragraph=lambda text: text.split(". ", 1),
     )
@@ -141,24 +151,26 @@ def _links(runs: Sequence[Run], out: Path, linked: Sequence[Path]) -> dict[str, 
 def _galleries(
     experiments: Sequence[Mapping[str, Any]], runs: Mapping[str, Run], departing: Mapping[str, str]
 ) -> tuple[list[list[dict[str, Any]]], int]:
-    """The pictures of each row's lowest seed, an experiment each, and how many did not fit."""
-    total, galleries = 0, []
-    for experiment in experiments:
-        pictures = []
-        for row in experiment["rows"]:
-            run = runs[row["runs"][0]["folder"]] if row["runs"] else None
-            for path in ordered(run.figures) if run else ():
-                total += 1
-                if run and total <= MOST_PICTURES:
-                    pictures.append(_picture(row["title"], run, path, departing.get(run.folder, "")))
-        galleries.append(sorted(pictures, key=lambda picture: picture["order"]))  # models side by side
-    return galleries, max(0, total - MOST_PICTURES)
+    """The pictures of each row's lowest seed, an experiment each, and how many did not fit.
+
+    Pictures of one kind lie side by side; where there are too many, every row has its first kinds.
+    """
+    found = [
+        (order, number, row["title"], run, path)
+        for number, experiment in enumerate(experiments)
+        for row in experiment["rows"]
+        if row["runs"] and (run := runs[row["runs"][0]["folder"]])
+        for path, order in ordered(run.figures)
+        if path.stem != "curve"  # the curves of all rows are drawn in one plot
+    ]
+    galleries: list[list[dict[str, Any]]] = [[] for _ in experiments]
+    for _, number, title, run, path in sorted(found, key=lambda picture: picture[0])[:MOST_PICTURES]:
+        galleries[number].append(_picture(title, run, path, departing.get(run.folder, "")))
+    return galleries, max(0, len(found) - MOST_PICTURES)
 
 
 def _picture(title: str, run: Run, path: Path, departing: str) -> dict[str, Any]:
-    kinds = list(KINDS)
     return {
-        "order": kinds.index(path.stem) if path.stem in KINDS else len(kinds),
         "picture": embedded(path),
         "title": title,
         "what": KINDS.get(path.stem, printable(path.stem.replace("_", " "))),

@@ -13,15 +13,14 @@ from softvq.bounded_files import read_bytes
 
 MAX_WIDTH = 1000
 LARGE = 120_000  # bytes of a PNG from which on 256 colours do
-KINDS = {
+KINDS = {  # of what runs draw, in the order in which it is shown; their curves are drawn together
     "reconstructions": "test images above their reconstructions",
     "tsne": "t-SNE of the codes, test set",
-    "codebook_use": "codewords used on the test set",
-    "health": "health of the code during training",
-    "curve": "loss terms during training",
-    "interpolation": "decoded paths between test images",
-    "samples": "decoded samples from the prior",
+    "codebook_use": "use of the codewords on the test set",
     "codewords": "decoded codewords",
+    "samples": "decoded samples from the prior",
+    "interpolation": "decoded paths between test images",
+    "health": "health of the code",
 }
 
 
@@ -57,10 +56,11 @@ def from_image(image: Image.Image) -> Picture:
     return Picture(f"data:image/png;base64,{base64.b64encode(content).decode()}", image.width, image.height)
 
 
-def ordered(paths: Iterable[Path]) -> list[Path]:
-    """Reconstructions, t-SNE and codebook first, others by name behind them."""
+def ordered(paths: Iterable[Path]) -> list[tuple[Path, int]]:
+    """Each picture and the place of its kind: reconstructions and t-SNE first, others by name behind the known ones."""
     kinds = list(KINDS)
-    return sorted(paths, key=lambda path: (kinds.index(path.stem) if path.stem in kinds else len(kinds), path.name))
+    placed = [(path, kinds.index(path.stem) if path.stem in kinds else len(kinds)) for path in paths]
+    return sorted(placed, key=lambda picture: (picture[1], picture[0].name))
 
 
 def _png(image: Image.Image) -> bytes:

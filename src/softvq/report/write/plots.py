@@ -72,6 +72,8 @@ def results_plot(rows: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> P
             axis.tick_params(axis="y", length=0)
             axis.spines["left"].set_visible(False)
         panels[0].set_yticks([-place for place in range(len(shown))], titles)
+        if len(metrics) > 1:  # shown by itself, without a text around it
+            _explain(figure, panels[0])
         return _plot(figure)
 
 
@@ -87,6 +89,16 @@ def _result(axis: Any, place: float, row: Mapping[str, Any], metric: str) -> Non
     axis.scatter([scale * found["mean"]], [place], s=30, color=OURS, linewidths=0, zorder=4)
     if found["paper"] is not None:
         axis.scatter([scale * found["paper"]], [place], s=34, marker="D", facecolor="none", edgecolor=PAPERS, zorder=5)
+
+
+def _explain(figure: Any, axis: Any) -> None:
+    """A legend of what the marks mean."""
+    seed = axis.scatter([], [], s=9, color=QUIET, linewidths=0)
+    mean = axis.scatter([], [], s=30, color=OURS, linewidths=0)
+    interval = axis.hlines([], [], [], color=OURS, linewidth=1.6)
+    paper = axis.scatter([], [], s=34, marker="D", facecolor="none", edgecolor=PAPERS)
+    names = ["one seed", "mean over seeds", "95 % interval, from three seeds on", "the paper's number"]
+    figure.legend([seed, mean, interval, paper], names, loc="outside lower center", ncols=4)
 
 
 def sweep_plot(curve: Mapping[str, Any], metric: str, names: Sequence[str] = ()) -> Plot:
@@ -176,7 +188,8 @@ def _legend(figure: Any, axis: Any, lines: int) -> None:
         handles, names = axis.get_legend_handles_labels()
         figure.legend(handles, names, loc="outside lower center", ncols=2, title=more, title_fontsize=7)
     elif lines == 1:
-        axis.set_title(axis.get_legend_handles_labels()[1][0], fontsize=8, loc="left")
+        title = "\n".join(textwrap.wrap(axis.get_legend_handles_labels()[1][0], 60))
+        axis.set_title(title, fontsize=7, loc="left")
 
 
 @contextmanager

@@ -89,7 +89,10 @@ def _caption(found: Experiment) -> str:
     said.append(f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds)) or 'none'}")
     for key, option in (("fidelity", "fidelity"), ("protocol", "probes"), ("tap", "probes.tap")):
         said.append(f"{option}={', '.join(sorted({getattr(entry, key) for entry in found.entries}))}")
-    said += [f"{key}={value} (default {default})" for key, value, default in found.common]
+    defaults: dict[str, list[str]] = {}
+    for key, value, default in found.common:
+        defaults.setdefault(f"{key}={value}", []).append(default)
+    said += [f"{setting} (default {' or '.join(others)})" for setting, others in defaults.items()]
     return "; ".join(said)
 
 

@@ -9,38 +9,43 @@ from rich.table import Table
 from softvq.published import MSE, PROBE_METRICS, label, shown
 from softvq.report.judge.comparison import Comparison, Row
 from softvq.report.judge.experiments import brief
-from softvq.report.read.run import FINISHED, Run, setting
+from softvq.report.read.run import Run, setting
 
 NUMBERS = (*PROBE_METRICS, MSE)
 
 
 def runs_table(runs: Sequence[Run], keys: Sequence[str]) -> Table:
-    """A row a run.
+    """A row a run; what all of them have in common is said once, above.
 
     Args:
         runs: in their order.
         keys: settings that get a column.
     """
-    table = _table()
-    table.add_column("run", overflow="fold", min_width=28)
-    texts = ["data", "bottleneck"]
-    texts += [name for name in ("fidelity", "protocol", "tap") if len({getattr(run, name) for run in runs}) > 1]
-    for name in texts:
+    texts = ("data", "bottleneck", "fidelity", "protocol", "tap", "status")
+    common = {name: {str(getattr(run, name)) for run in runs} for name in (*texts, "steps")}
+    told = [f"{name} {value}" for name, values in common.items() if len(values) == 1 for value in values]
+    columns = [name for name in texts[:-1] if len(common[name]) > 1]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=", ".join(told) or None, title_justify="left")
+    table.add_column("run", overflow="fold", min_width=20)
+    for name in columns:
         table.add_column(name, overflow="fold")
-    for name in ("seed", "steps", *(key.rpartition(".")[2] for key in keys)):
+    whole = ["seed", *(["steps"] if len(common["steps"]) > 1 else [])]
+    for name in (*whole, *(key.rpartition(".")[2] for key in keys)):
         table.add_column(name, justify="right", overflow="fold")
     for metric in NUMBERS:
-        table.add_column(label(metric).replace(" ", "\n", 1), justify="right", no_wrap=True)
-    told = any(run.status != FINISHED for run in runs)
-    if told:
-        table.add_column("status")
+        table.add_column("\n".join(label(metric).rsplit(" ", 1)), justify="right", no_wrap=True)
+    if len(common["status"]) > 1:
+        table.add_column("status", min_width=10)
     for run in runs:
         table.add_row(
             run.folder,
-            *(str(getattr(run, name)) for name in texts),
-            *(_text(value) for value in (run.seed, run.steps, *(setting(run, key) for key in keys))),
+            *(str(getattr(run, name)) for name in columns),
+            *(
+                _text(value)
+                for value in (*(getattr(run, name) for name in whole), *(setting(run, key) for key in keys))
+            ),
             *(shown(run.values.get(metric), metric) for metric in NUMBERS),
-            *([run.status.replace("_", " ")] if told else []),
+            *([run.status.replace("_", " ")] if len(common["status"]) > 1 else []),
         )
     return table
 
