@@ -97,8 +97,9 @@ def skip_without_replay(config: DictConfig) -> None:
 
 
 @QUIET
-@pytest.mark.parametrize("config", TRAINED, indirect=True)
-@pytest.mark.parametrize("seeds", [1, 2])
+@pytest.mark.parametrize(
+    ("config", "seeds"), [*((name, 1) for name in TRAINED), ("vae", 2), ("soft_vq", 2)], indirect=["config"]
+)
 def test_replayed_steps_train_as_steps_from_python_do(config: DictConfig, seeds: int) -> None:
     skip_without_replay(config)
     plain, replayed = trained(config, None, seeds), trained(config, stand_in, seeds)
@@ -157,9 +158,11 @@ def test_one_gpu_replays_steps_where_python_has_no_part_in_them(
 @pytest.mark.gpu
 @ON_A_GPU
 @QUIET
-@pytest.mark.parametrize("config", TRAINED, indirect=True)
-@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
-@pytest.mark.parametrize("seeds", [1, 2])
+@pytest.mark.parametrize(
+    ("config", "precision", "seeds"),
+    [*((name, "32-true", 1) for name in TRAINED), ("vae", "bf16-mixed", 2), ("soft_vq", "bf16-mixed", 2)],
+    indirect=["config"],
+)
 def test_a_cuda_graph_trains_as_steps_from_python_do(config: DictConfig, precision: str, seeds: int) -> None:
     skip_without_replay(config)
     plain = trained(config, None, seeds, accelerator="gpu", precision=precision)
