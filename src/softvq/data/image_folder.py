@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -84,12 +85,12 @@ class ImageFolder(Source):
         )
 
     def image_shape(self) -> tuple[int, int, int]:
-        return self._common([path for found in self._parts().values() for path in found.paths])[0]
+        return self._common(self._parts())[0]
 
     def load(self) -> RawData:
         parts = self._parts()
         paths = [path for found in parts.values() for path in found.paths]
-        image_shape, turned = self._common(paths)
+        image_shape, turned = self._common(parts)
         classes = np.array([name for found in parts.values() for name in found.classes])
         names, labels = np.unique(classes, return_inverse=True)
         if self.split:
@@ -138,11 +139,12 @@ class ImageFolder(Source):
             )
         return parts
 
-    def _common(self, paths: list[Path]) -> tuple[tuple[int, int, int], int]:
+    def _common(self, parts: dict[str, Found]) -> tuple[tuple[int, int, int], int]:
         """(H, W, C) that all pictures get, from their headers, and how many of them are turned upright for it."""
-        gray, turned, first = True, 0, Header(paths[0]).size
-        for path in paths:
-            header = Header(path)
+        paths = [path for found in parts.values() for path in found.paths]
+        headers = _headers(tuple(paths), tuple(state for found in parts.values() for state in found.states))
+        gray, turned, first = True, 0, headers[0].size
+        for path, header in zip(paths, headers, strict=True):
             gray, turned = gray and header.gray, turned + header.turned
             if header.size != first and self.image_size is None:
                 raise DataError(
@@ -164,6 +166,12 @@ class ImageFolder(Source):
         others += [f"{split}/{name}/".lstrip("/") for split, found in parts.items() for name in found.empty]
         remarks = [f"{turned} turned upright" if turned else "", f"skipped {_counted(skipped)}" if skipped else ""]
         return tuple(filter(None, [*remarks, f"left out {', '.join(others)}" if others else ""]))
+
+
+@lru_cache(maxsize=4)
+def _headers(paths: tuple[Path, ...], states: tuple[tuple[int, int, int], ...]) -> list[Header]:
+    """What pictures say of themselves; each cell of a sweep asks, and is told again while they are as they were."""
+    return [Header(path) for path in paths]
 
 
 def _pictures(folder: Path) -> Found:
