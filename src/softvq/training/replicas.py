@@ -1,6 +1,7 @@
 """Several autoencoders that differ in their seeds alone, with stacked weights: a step of all is one batched step."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any
 
@@ -37,6 +38,11 @@ class StackedAutoencoders(nn.Module):
     def __init__(self, members: Sequence[Autoencoder]) -> None:
         super().__init__()
         self.stacked = _Loss(_stacked(members))
+        variances = [getattr(member.reconstruction, "variance", None) for member in members]
+        # They differ where each seed has validation images of its own.
+        several = None if len(set(variances)) == 1 else torch.tensor(variances)
+        self.register_buffer("variances", several, persistent=False)
+        self.variances: Tensor | None
 
     def loss(self, images: Tensor, noise: Noise = None, labels: Tensor | None = None) -> tuple[Terms, Terms]:
         """Terms and sums as an autoencoder's, each with a first axis of length S.
@@ -45,15 +51,32 @@ class StackedAutoencoders(nn.Module):
         """
         weights = {**dict(self.stacked.named_parameters()), **dict(self.stacked.named_buffers())}
 
-        def one(weights: dict[str, Tensor], images: Tensor, noise: Noise, labels: Tensor | None) -> tuple[Terms, Terms]:
-            return functional_call(self.stacked, weights, (images, noise, labels))
+        def one(
+            weights: dict[str, Tensor], variance: Tensor | None, images: Tensor, noise: Noise, labels: Tensor | None
+        ) -> tuple[Terms, Terms]:
+            with _variance(self.stacked.model.reconstruction, variance):
+                return functional_call(self.stacked, weights, (images, noise, labels))
 
-        axes = (0, 0, None if noise is None else 0, None if labels is None else 0)
-        return vmap(one, in_dims=axes)(weights, images, noise, labels)
+        given = (weights, self.variances, images, noise, labels)
+        return vmap(one, in_dims=tuple(None if part is None else 0 for part in given))(*given)
 
     def member_weights(self, s: int) -> dict[str, Tensor]:
         """The state dictionary of member s."""
         return {name: weights[s] for name, weights in self.stacked.model.state_dict().items()}
+
+
+@contextmanager
+def _variance(reconstruction: Any, variance: Tensor | None) -> Iterator[None]:
+    """Gives a reconstruction loss the variance of one member's training pixels, where there is one for each."""
+    if variance is None:
+        yield
+        return
+    before = reconstruction.variance
+    reconstruction.variance = variance
+    try:
+        yield
+    finally:
+        reconstruction.variance = before
 
 
 def _stacked(members: Sequence[Autoencoder]) -> Autoencoder:
