@@ -205,7 +205,7 @@ TYPED: list[tuple[str, str]] = [
     ),
     # for sweeps alone
     ("hydra/launcher=local_joblib", "hydra/launcher=local_joblib is for sweeps, and this is a single run; add -m"),
-    ("hydra.launcher.n_jobs=2", "hydra.launcher.n_jobs=2 is for sweeps"),
+    ("hydra.launcher.n_jobs=2", "write hydra/launcher=local_joblib hydra.launcher.n_jobs=2 with -m"),
     ("hydra.sweep.dir=x", "hydra.sweep.dir=x is for sweeps"),
     ("hydra.sweeper.plan_only=true", "hydra.sweeper.plan_only=true is for sweeps"),
     (

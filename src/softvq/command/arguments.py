@@ -49,6 +49,9 @@ def _check_choice(override: str) -> None:
 
 
 def _refuse(message: str) -> NoReturn:
+    setting = re.search(r"argument --([\w-]+).* ignored explicit argument '(.*)'", message)  # --run=PATH
+    if setting:
+        message = f"--{setting[1]}={setting[2]}: settings have no dashes; write {setting[1]}={setting[2]}"
     raise UsageError(message)
 
 

@@ -43,7 +43,9 @@ def faults(overrides: Sequence[str], config_name: str = "train", own: Sequence[P
                 return [explain(*fault, {}, own) for fault in found]
             rest.remove(override)
     known: dict[str, Any] = OmegaConf.to_container(config)  # type: ignore[assignment]
-    return [explain(*fault, known, own) for fault in found] + missing_values(config)
+    named = [explain(*fault, known, own) for fault in found]
+    typed = {_key(override) for _, override in found if override}
+    return named + [fault for fault in missing_values(config) if fault.partition(" ")[0] not in typed]
 
 
 def missing_values(config: DictConfig) -> list[str]:
