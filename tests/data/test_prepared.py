@@ -397,3 +397,20 @@ def test_a_result_keeps_what_the_data_were(mine, tmp_path):
     assert kept["class_names"] == ["0", "1", "2"]
     assert (kept["name"], kept["sha256"], kept["verified"]) == ("mine", info.sha256, None)
     assert (kept["train_size"], kept["test_size"], kept["duplicates"], kept["remarks"]) == (20, 10, 0, [])
+
+
+def test_everything_is_on_the_disk_before_it_has_its_name(mine, tmp_path, monkeypatch):
+    # What a power cut may leave: whatever was synced before it, in this order.
+    events, fsync, rename = [], os.fsync, Path.rename
+    monkeypatch.setattr(
+        os, "fsync", lambda file: (events.append(Path(os.readlink(f"/proc/self/fd/{file}"))), fsync(file))
+    )
+    monkeypatch.setattr(
+        Path, "rename", lambda path, target: (events.append(("renamed", path, target)), rename(path, target))
+    )
+    prepare(mine, tmp_path)
+    folder = prepared_folder(mine, tmp_path)
+    new = folder.with_name(f".{folder.name}.new")
+    files = ["train_images.npy", "train_labels.npy", "test_images.npy", "test_labels.npy", "meta.json"]
+    assert events == [*(new / name for name in files), new, ("renamed", new, folder), folder.parent]
+    assert sorted(path.name for path in folder.iterdir()) == sorted(files)

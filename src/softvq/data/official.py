@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from http.client import HTTPException
 from pathlib import Path
 
+from softvq.bounded_files import printable
 from softvq.data.files import file_state, fingerprint_of, is_file, make_folder, opened, size_of
 from softvq.data.source import DataError, Source, path_setting
 from softvq.locks import locked
@@ -104,7 +105,7 @@ class OfficialSet(Source):
             raise DataError(
                 f"{problem}; it is cut short or altered: {WAY_OUT}, or set data.verify=false to accept this copy"
             )
-        log.warning("%s; accepted because of data.verify=false", problem)
+        log.warning("%s; accepted because of data.verify=false", printable(problem))
         return False
 
     def damaged(self, path: Path, problem: object) -> DataError:

@@ -59,13 +59,13 @@ def prepare(source: Source, root: str | Path) -> ImageArrays:
         with locked(
             folder.with_name(f".{folder.name}.lock"),
             "set data.root=PATH to a folder on a local disk",
-            lambda: screen.print(f"waiting: another process prepares {folder}"),
+            lambda: screen.print(printable(f"waiting: another process prepares {folder}")),
         ):
             arrays = _open_current(folder, source)  # another process may have been faster
             if arrays is None:
                 if prepared_info(source, root):
                     log.warning("%s was altered after it was prepared; it is prepared again", printable(str(folder)))
-                screen.print(f"preparing {source.name} in {folder}")
+                screen.print(printable(f"preparing {source.name} in {folder}"))
                 _write(folder, source)
                 arrays = _open(folder)
     except (DataError, LockError, OSError) as error:
