@@ -175,6 +175,15 @@ def test_a_batch_beyond_the_memory_is_refused_before_training(root):
         data_of(root, batch_size=10**12).setup()
 
 
+def test_sizes_that_do_not_fit_show_before_an_image_is_read(root, monkeypatch):
+    data_of(root).setup()
+    monkeypatch.setattr("softvq.data.module.prepare", lambda *_: pytest.fail("read"))
+    with pytest.raises(ValueError, match=r"data\.batch_size=1000000000000 needs"):
+        data_of(root, batch_size=10**12).check((12, 10, 1))
+    with pytest.raises(ValueError, match=r"data\.val_fraction=0\.999 sets 60 of 60"):
+        data_of(root, val_fraction=0.999).check((12, 10, 1))
+
+
 def test_a_set_that_an_accelerator_has_no_room_for_stays_in_main_memory(monkeypatch):
     images = np.zeros((10, 4, 4, 1), np.uint8)
     for free, expected in ((4 * images.nbytes, True), (images.nbytes, False)):

@@ -242,6 +242,17 @@ def test_a_fraction_that_is_none_is_refused(tmp_path, fraction):
         folder(tmp_path, test_fraction=fraction)
 
 
+@pytest.mark.parametrize("seed", [-1, 1.5, True, None, "x", 2**32])
+def test_a_split_seed_that_is_none_is_refused(tmp_path, seed):
+    with pytest.raises(DataError, match=r"data\.split_seed must be a whole number of 0 or more, got"):
+        folder(tmp_path, test_fraction=0.2, split_seed=seed)
+
+
+def test_a_split_seed_that_draws_nothing_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"data\.split_seed=1 draws nothing without data\.test_fraction"):
+        folder(tmp_path, split_seed=1)
+
+
 # --- names
 
 

@@ -1,6 +1,7 @@
 """The LightningDataModule: a prepared data set, cut into batches by index from its memory-mapped arrays."""
 
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,7 +15,7 @@ from softvq.checks import at_least
 from softvq.data.chunks import Chunk, ChunkLoader, StepIndices
 from softvq.data.content import IMAGES, Chosen, blocks, count_pixels
 from softvq.data.dataset import ImageArrays
-from softvq.data.prepared import prepare
+from softvq.data.prepared import prepare, prepared_info
 from softvq.data.schedule import ReplicaSchedule, Schedule
 from softvq.data.source import Source, path_setting
 from softvq.machine import memory
@@ -105,7 +106,7 @@ class ImageData(L.LightningDataModule):
         if hasattr(self, "arrays"):
             return
         arrays = prepare(self.source, self.root)
-        self._check_memory(arrays.train_images)
+        self.check(arrays.info.image_shape)
         self.train_indices, self.val_indices = self._split(len(arrays.train_images))
         self.arrays: ImageArrays = self._as_trained_on(arrays)
         labels = self.arrays.train_labels
@@ -113,14 +114,20 @@ class ImageData(L.LightningDataModule):
         for message in self.arrays.info.warnings():
             log.warning(message)
 
-    def _check_memory(self, images: np.ndarray) -> None:
-        """Refuses a step whose pixels alone, in training 4 bytes each, would fill the memory."""
-        needed = 4 * self.batch_size * images[0].nbytes
+    def check(self, image_shape: tuple[int, int, int]) -> None:
+        """Refuses sizes that do not fit the images or the machine, as far as they show before any image is read.
+
+        Raises: ValueError: if the pixels of a step, in training 4 bytes each, would fill the memory, or `val_fraction`
+            leaves one side of a set that is prepared without images.
+        """
+        needed = 4 * self.batch_size * math.prod(image_shape)
         if needed > memory():
             raise ValueError(
                 f"data.batch_size={self.batch_size} needs {needed / 1e9:,.1f} GB for the images of one step, and this "
                 f"machine has {memory() / 1e9:,.1f} GB; set a smaller one"
             )
+        if info := prepared_info(self.source, self.root):
+            self._held_out(info.train_size)
 
     def _as_trained_on(self, arrays: ImageArrays) -> ImageArrays:
         """The arrays with what is known of the images that are trained on: those set aside decide nothing."""
@@ -136,13 +143,18 @@ class ImageData(L.LightningDataModule):
         )
         return replace(arrays, info=trained_on)
 
-    def _split(self, size: int) -> tuple[np.ndarray, np.ndarray]:
+    def _held_out(self, size: int) -> int:
+        """How many of the training images are set aside."""
         held_out = round(self.val_fraction * size)
         if self.val_fraction and not 0 < held_out < size:
             raise ValueError(
                 f"data.val_fraction={self.val_fraction} sets {held_out} of {size} training images aside; "
                 "set one that leaves images on both sides"
             )
+        return held_out
+
+    def _split(self, size: int) -> tuple[np.ndarray, np.ndarray]:
+        held_out = self._held_out(size)
         if not held_out:
             return np.arange(size), np.arange(0)
         shuffled = torch.randperm(size, generator=generator(self.seed, Stream.SPLIT)).numpy()

@@ -17,6 +17,8 @@ def check_test_fraction(test_fraction: object, split_seed: object) -> None:
         raise DataError(f"data.test_fraction must be above 0 and below 1 (or null), got {test_fraction!r}")
     if isinstance(split_seed, bool) or not isinstance(split_seed, int) or not 0 <= split_seed < 2**32:
         raise DataError(f"data.split_seed must be a whole number of 0 or more, got {split_seed!r}")
+    if split_seed and test_fraction is None:
+        raise DataError(f"data.split_seed={split_seed} draws nothing without data.test_fraction; set both or drop it")
 
 
 def stratified_test_set(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:

@@ -48,7 +48,7 @@ def check_cell(cell: Cell, on_this_machine: bool = True) -> int:
     if model is not None:
         faults += [*(_too_large(model) if on_this_machine else []), *_no_tap(model, config, shape)]
     for part in (
-        lambda: build_data(config),
+        lambda: build_data(config).check(shape),
         lambda: build_probes(config, "", cell.folder.figures, cell.folder.latents, 1),
     ):
         try:
