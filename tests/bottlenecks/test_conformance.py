@@ -102,6 +102,8 @@ def test_prior_samples_are_latents(name):
 @every_trained
 def test_a_step_trains_every_parameter_on_every_network(name, network):
     net = zoo.model(name, network)
+    for head in net.encoder.heads.values():
+        head.weight.data *= 10  # codes are of a size that training reaches: at first some are all rounded to zero
     terms = zoo.loss(net, batch=32, network=network)
     assert all(term.shape == () for term in terms.values())
     terms["loss"].backward()
@@ -310,7 +312,7 @@ def test_weights_scale_the_penalty_and_not_the_logged_terms(name):
     bottleneck = make(name)
     heads, noise = random_heads(bottleneck), draw(bottleneck)
     before = forward(bottleneck, heads, noise)
-    for part in bottleneck.modules():
+    for part in (part for part in bottleneck.modules() if type(part).__module__.startswith("softvq")):
         for key in [key for key in vars(part) if key.endswith("_weight")]:
             setattr(part, key, 2 * getattr(part, key))
     after = forward(bottleneck, heads, noise)
@@ -483,15 +485,15 @@ def test_seeds_trained_at_once_are_those_trained_alone(name):
 
 
 @every_trained
-def test_training_lowers_the_loss(name):
+def test_training_lowers_the_reconstruction_loss(name):
     net = zoo.model(name)
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-2)
     losses = []
     for step in range(60):
         labels = zoo.labels() if net.bottleneck.learns_from_labels else None
-        loss = net.loss(zoo.images(), zoo.noise_of(net, step), labels)[0]["loss"]
+        terms = net.loss(zoo.images(), zoo.noise_of(net, step), labels)[0]
         optimizer.zero_grad()
-        loss.backward()
+        terms["loss"].backward()
         optimizer.step()
-        losses.append(loss.item())
+        losses.append(terms["reconstruction_loss"].item())
     assert sum(losses[-5:]) < 0.9 * sum(losses[:5])

@@ -25,18 +25,21 @@ SMALL: dict[str, tuple[str, ...]] = {
     "som_vae": ("bottleneck.rows=3", "bottleneck.columns=2"),
     "topk": ("bottleneck.k=2", "bottleneck.revived=2", "bottleneck.dead_after=3"),
     "batch_topk": ("bottleneck.k=2", "bottleneck.revived=2", "bottleneck.dead_after=3"),
-    "scalar_rounding": ("bottleneck.step_size=0.1",),  # at first every code is rounded to zero else
+    "lfq": ("bottleneck.options.codebook_size=8",),
+    "sim_vq": ("bottleneck.options.codebook_size=7",),
+    "residual_vq": ("bottleneck.options.codebook_size=7", "bottleneck.options.num_quantizers=2"),
+    "rotation_vq": ("bottleneck.options.codebook_size=7",),
     "capacity_vae": ("bottleneck.anneal_steps=10",),
 }
 
 # Their loss looks across the images of a batch, so that it is no mean of the images' losses.
-ACROSS_IMAGES = {"acai", "batch_topk", "capacity_vae"}
+ACROSS_IMAGES = {"acai", "batch_topk", "capacity_vae", "lfq"}
 # Codewords have places, or are implied by other numbers: they cannot be permuted.
 ORDERED = {"som_vae"}
 
 # Golden comparisons: d where 3 is no width of the method's, and the tolerance where a library computes in float32.
-GOLDEN_SIZES: dict[str, int] = {}
-GOLDEN_RTOL: dict[str, float] = {}
+GOLDEN_SIZES = {"fsq": 4, "lfq": 4}
+GOLDEN_RTOL = {"lfq": 1e-4, "residual_vq": 1e-5, "rotation_vq": 1e-5}
 
 NETWORKS = {
     "mlp": ((8, 8, 1), ("network.encoder.hidden=[16]", "network.decoder.hidden=[16]")),
