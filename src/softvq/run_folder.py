@@ -5,14 +5,17 @@ Neither a killed process nor a power loss leaves half a file under a name that a
 
 import json
 import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 PREVIOUS = "previous.ckpt"  # the checkpoint before the last
 # Stems of the pictures that runs draw.
 FIGURES = ("reconstructions", "tsne", "codebook_use", "health", "curve", "interpolation", "samples", "codewords")
-# What may lie in a folder before a run has written its first file.
-OWN = (".lock", "checkpoints", "tensorboard", "wandb", ".DS_Store")
+HARMLESS = (".lock", "tensorboard", "wandb", ".DS_Store")  # may lie in a folder before its run has written a file
+DATE = rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d "  # with which the log of a run begins
 
 
 class RunFolder:
@@ -45,50 +48,89 @@ class RunFolder:
             raise ValueError(unusable(error)) from error
 
     def check_own(self) -> None:
-        """Refuses a folder of somebody's own files: nothing in it is a run's.
+        """Refuses a folder of somebody's own files.
 
         Raises:
             ValueError: naming some of the files.
         """
-        if not self.path.is_dir() or any(file.exists() for file in (self.config, self.metrics, self.failure, self.log)):
-            return
-        foreign = sorted(entry.name for entry in self.path.iterdir() if entry.name not in OWN)
-        if foreign:
+        if foreign := self.foreign_files():
             named = ", ".join(repr(name) for name in foreign[:3]) + (" ..." if len(foreign) > 3 else "")
             raise ValueError(
                 f"{self.path} holds files that are no run's ({named}); choose an empty or a new folder "
                 "(hydra.run.dir=PATH, of a sweep hydra.sweep.dir=PATH)"
             )
 
+    def foreign_files(self) -> list[str]:
+        """The files of a folder in which nothing is certainly a run's; empty ones do not count."""
+        marks = [
+            (self.config, rb"^result_settings:"),
+            (self.metrics, rb'"config_hash":'),
+            (self.failure, rb'"traceback":'),
+        ]
+        if not self.path.is_dir() or any(_begins_with(file, rb"(?ms).*" + mark) for file, mark in marks):
+            return []
+        return sorted(
+            str(file.relative_to(self.path))
+            for entry in self.path.iterdir()
+            if entry.name not in HARMLESS
+            for file in ([entry, *entry.rglob("*")] if entry.is_dir() else [entry])
+            if not file.is_dir()
+            and not (file.is_file() and file.stat().st_size == 0)
+            and not (file == self.log and _begins_with(file, DATE))
+        )
+
     def start_over(self) -> None:
         """Removes what an earlier run wrote, its log excepted; nothing else.
 
         The checkpoints go first: without them nothing of the old run can be taken for the new one's, wherever this is
-        interrupted.
+        interrupted. `config.yaml` goes last: by it the folder is known to be a run's.
+
+        Raises:
+            ValueError: if something else has the name of one of the files.
         """
-        for part in (self.checkpoint, self.checkpoint.with_name(PREVIOUS)):
-            part.unlink(missing_ok=True)
-        if self.checkpoints.exists():
-            sync_folder(self.checkpoints)
-        for file in (self.metrics, self.failure, self.curve, self.latents, self.config, *self._written()):
-            file.unlink(missing_ok=True)
-        for folder in (self.figures, self.evaluations, self.checkpoints):
-            if folder.is_dir() and not any(folder.iterdir()):
-                folder.rmdir()
-        sync_folder(self.path)
+        try:
+            for checkpoint in (self.checkpoint, self.checkpoint.with_name(PREVIOUS)):
+                checkpoint.unlink(missing_ok=True)
+            if self.checkpoints.is_dir():
+                sync_folder(self.checkpoints)
+            for file in (self.metrics, self.failure, self.curve, self.latents, *self._written()):
+                file.unlink(missing_ok=True)
+            for folder in (self.figures, self.evaluations, self.checkpoints):
+                if folder.is_dir() and not any(folder.iterdir()):
+                    folder.rmdir()
+            sync_folder(self.path)
+            self.config.unlink(missing_ok=True)
+            sync_folder(self.path)
+        except OSError as error:
+            raise ValueError(unusable(error)) from error
 
     def _written(self) -> list[Path]:
         """The figures and evaluations that runs write, by their names."""
         figures = [
             file for file in self.figures.glob("*") if file.stem in FIGURES and file.suffix in (".png", ".pdf", ".svg")
         ]
-        return [*figures, self.figures / "captions.md", *self.evaluations.glob("*-*-*.json")]
+        evaluations = [file for file in self.evaluations.glob("*.json") if _begins_with(file, rb'(?s).*"config_hash":')]
+        codes = [file.with_suffix(".npz") for file in evaluations]
+        return [*figures, self.figures / "captions.md", *codes, *evaluations]
 
     def remove_partial(self) -> None:
         """Removes what killed processes had not written whole; under the lock, when nobody is writing."""
-        for file in (*self.path.glob(".*.[0-9]*"), self.checkpoints / f".{self.checkpoint.name}"):
-            if file.is_file():
-                file.unlink(missing_ok=True)
+        written = (self.config, self.metrics, self.failure, self.curve, self.latents, self.checkpoint)
+        for file in written:
+            for partial in file.parent.glob(f".{file.name}.*"):
+                if partial.is_file() and partial.suffix[1:].isdigit():
+                    partial.unlink()
+
+
+def _begins_with(file: Path, pattern: bytes) -> bool:
+    """Whether the first megabyte of a regular file matches a pattern."""
+    try:
+        if not file.is_file():
+            return False
+        with file.open("rb") as opened:
+            return re.match(pattern, opened.read(2**20)) is not None
+    except OSError:
+        return False
 
 
 def unusable(error: OSError) -> str:
@@ -110,23 +152,65 @@ class DamagedFileError(ValueError):
         self.path, self.reason = path, reason
 
 
+class UnwritableError(OSError):
+    """A file that cannot be written; what was there before is as it was."""
+
+    def __init__(self, path: Path, error: OSError) -> None:
+        super().__init__(
+            f"{path} cannot be written: {error.strerror or error}; "
+            "once that is mended, the same command goes on from the last checkpoint"
+        )
+
+
 def write_json(path: Path, content: Any) -> None:
     """Writes JSON whole or not at all."""
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a file whole or not at all, also if the power fails: a neighbour's name, synced, then renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Writes a text whole or not at all."""
+    with whole(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def whole(path: Path, former: Path | None = None) -> Iterator[Path]:
+    """Writes a file whole or not at all, also if the power fails: a neighbour's name, synced, then renamed.
+
+    Args:
+        path: of the file.
+        former: what the file that is replaced is called from then on; None for one that nobody needs any more.
+
+    Yields:
+        The path to write to.
+
+    Raises:
+        UnwritableError: if the disk is full, or anything else stands against it.
+    """
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        partial.write_text(text, encoding="utf-8")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
         sync(partial)
+        if former is not None and path.exists():
+            path.replace(former)
         partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
+        sync_folder(path.parent)
+    except BaseException as error:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        cause = _file_error(error)
+        if cause is not None:
+            raise UnwritableError(path, cause) from error
         raise
-    sync_folder(path.parent)
+
+
+def _file_error(error: BaseException) -> OSError | None:
+    """The file error behind an exception: torch raises one of its own when a disk is full."""
+    link: BaseException | None = error
+    while isinstance(link, RuntimeError):
+        link = link.__context__
+    return link if isinstance(link, OSError) else None
 
 
 def sync(file: Path) -> None:

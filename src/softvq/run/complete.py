@@ -63,6 +63,8 @@ def _record_success(folder: RunFolder, metrics: dict[str, Any]) -> Outcome:
     from softvq.run.summary import result_table
 
     screen.print(result_table(metrics))
+    if metrics["status"] == "stopped_early":
+        screen.print_warning(f"{metrics['stopped_by']} stopped the training early: {folder.metrics} says so")
     screen.print(f"results: {folder.path}")
     return Outcome("finished", str(folder.path))
 
@@ -73,7 +75,8 @@ def record_failure(folder: RunFolder, error: Exception) -> Outcome:
         error = error.__cause__  # Hydra's words around it say nothing more
     frames = traceback.extract_tb(error.__traceback__)
     lines = traceback.format_exception(error)
-    if not isinstance(error, ChangedConfigError) and not folder.metrics.exists():  # that folder is another run's
+    others = isinstance(error, ChangedConfigError) or folder.metrics.exists() or folder.foreign_files()
+    if not others:  # it is this run's folder
         content = {
             "error": type(error).__name__,
             "message": str(error),
@@ -117,12 +120,8 @@ def _begin(cell: Cell) -> None:
     settings = cell.settings(info)
     cell.state(settings)  # refuses a folder that holds something else
     folder.remove_partial()
-    if config.resume == "never":
-        folder.start_over()
-    if not any(folder.checkpoints.glob("*.ckpt")):
-        folder.curve.unlink(missing_ok=True)  # of a run that ended before its first checkpoint
-    elif not folder.curve.exists() or not folder.curve.stat().st_size:
-        screen.print_warning(f"{folder.curve} is missing beside a checkpoint: the training curve begins at its step")
+    if config.resume == "never" or not any(folder.checkpoints.glob("*.ckpt")):
+        folder.start_over()  # nothing of a run that ended before its first checkpoint stays beside the new one
     resolved = OmegaConf.to_container(config, resolve=True)
     assert isinstance(resolved, dict)
     written = {**resolved, "choices": cell.choices, "image_shape": info.image_shape, "result_settings": settings}

@@ -42,6 +42,7 @@ def evaluate_run(config: DictConfig) -> dict[str, Any]:
     if not _chosen(config):
         check_same_images(run, info)
     torch.set_num_threads(config.trainer.threads or cores())
+    torch.set_float32_matmul_precision(run.config.trainer.matmul_precision)
     model = run.model().to(device_of(config.trainer.accelerator))
 
     folder = Path(config.out).expanduser() if config.out else run.folder.evaluations

@@ -16,7 +16,7 @@ from softvq.run.build import build_model
 from softvq.run.cell import read_config, read_metrics
 from softvq.run_folder import DamagedFileError, RunFolder
 from softvq.training.autoencoder import Autoencoder
-from softvq.training.checkpoint import Identity, read_checkpoint
+from softvq.training.checkpoint import Identity, check_weights, read_checkpoint
 
 # Precisions in which the weights themselves are not float32.
 WEIGHTS = {"64-true": torch.float64, "64": torch.float64, "bf16-true": torch.bfloat16, "16-true": torch.float16}
@@ -62,10 +62,8 @@ class FinishedRun:
         checkpoint = read_checkpoint(self.folder.checkpoint, identity)
         model = build_model(self.config, self.image_shape, self.pixel_variance, self._classes())
         model.to(WEIGHTS.get(str(self.config.trainer.precision), torch.float32))
-        try:
-            model.load_state_dict(checkpoint["state_dict"])
-        except RuntimeError as error:
-            raise DamagedFileError(self.folder.checkpoint, "its weights are those of another model") from error
+        check_weights(self.folder.checkpoint, checkpoint, model)
+        model.load_state_dict(checkpoint["state_dict"])
         return model.eval()
 
     def _classes(self) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.callbacks import Timer
 from omegaconf import OmegaConf
 
 from softvq.config.compose import built_network
@@ -90,9 +91,20 @@ def describe(cell: Cell, data: ImageData, parameters: int, probed: dict[str, Any
 
 
 def _who_stopped(trainer: L.Trainer) -> str:
-    """The callbacks that may end a training before `trainer.max_steps`, by their classes' names."""
-    own = [type(callback).__name__ for callback in trainer.callbacks if not _is_ours(callback)]  # type: ignore[attr-defined]
-    return ", ".join(own) or "unknown"
+    """The callbacks that ended a training before `trainer.max_steps`, by their classes' names.
+
+    Lightning's own tell whether they did; of others each may have done it.
+    """
+    others = [callback for callback in trainer.callbacks if not _is_ours(callback)]  # type: ignore[attr-defined]
+    certain = [callback for callback in others if _says_that_it_stopped(callback)]
+    return ", ".join(type(callback).__name__ for callback in certain or others) or "unknown"
+
+
+def _says_that_it_stopped(callback: L.Callback) -> bool:
+    if isinstance(callback, Timer):
+        left = callback.time_remaining()
+        return left is not None and left <= 0
+    return bool(getattr(callback, "stopping_reason_message", None))  # of EarlyStopping
 
 
 def _is_ours(callback: L.Callback) -> bool:

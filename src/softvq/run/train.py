@@ -36,6 +36,7 @@ from softvq.run.process import PORT, RANK
 from softvq.run.provenance import commit
 from softvq.run.results import Session, describe
 from softvq.run_folder import write_json
+from softvq.tracking.curve import read_curve
 from softvq.tracking.tracker import Tracker
 from softvq.training.autoencoder import Autoencoder
 from softvq.training.checkpoint import Generations, Identity, ResumeCheckpoint, RunCheckpoints
@@ -126,21 +127,17 @@ def _groups(cells: Sequence[Cell]) -> list[tuple[list[Cell], list[Path] | Except
     readable: list[tuple[Cell, dict[int, Path]]] = []
     for cell in cells:
         generations = Generations(cell.folder.checkpoint)
-        if not generations.exist:
-            readable.append((cell, {}))
-            continue
         try:
-            readable.append((cell, generations.readable(_identity(cell), screen.print_warning)))
+            files = generations.readable(_identity(cell), screen.print_warning)
+            if files and not read_curve(cell.folder.curve) and max(files) >= cell.config.trainer.log_every_n_steps:
+                screen.print_warning(f"{cell.folder.curve} has no rows: the training curve begins anew")
+            readable.append((cell, files))
         except ValueError as error:
             groups.append(([cell], error))
     common = set.intersection(*(set(files) for _, files in readable)) if readable else set()
-    if common:
-        step = max(common)
-        groups.append(([cell for cell, _ in readable], [files[step] for _, files in readable]))
-        return groups
     by_step: dict[int, list[tuple[Cell, dict[int, Path]]]] = {}
     for cell, files in readable:
-        by_step.setdefault(max(files, default=0), []).append((cell, files))
+        by_step.setdefault(max(common or files, default=0), []).append((cell, files))
     for step, members in by_step.items():
         groups.append(([cell for cell, _ in members], [files[step] for _, files in members if files]))
     return groups
@@ -173,6 +170,7 @@ def _train(cells: Sequence[Cell], resume_from: Sequence[Path]) -> list[Results]:
     )
     files = RunCheckpoints(
         [(Generations(cell.folder.checkpoint), _identity(cell)) for cell in cells],
+        [part.model for part in parts],
         lambda: [s for s, member in enumerate(members) if member.failure is None],
         resume_from,
     )

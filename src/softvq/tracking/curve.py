@@ -5,10 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from softvq.run_folder import DamagedFileError, RunFolder, write_text
+from softvq.bounded_files import UnreadableFileError, read_text
+from softvq.run_folder import DamagedFileError, RunFolder, UnwritableError, sync, write_text
 from softvq.tracking.tracker import Tracker
 
 Row = dict[str, float]
+LARGEST = 2**28  # bytes of a curve; one of 100,000 rows has some 30 million
 
 
 def read_curve(path: Path) -> list[Row]:
@@ -17,11 +19,13 @@ def read_curve(path: Path) -> list[Row]:
     Raises:
         DamagedFileError: if the file holds anything else.
     """
-    if not path.exists():
-        return []
     try:
-        whole = [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
+        whole = [line for line in read_text(path, LARGEST).splitlines(keepends=True) if line.endswith("\n")]
         rows = [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(whole)]
+    except FileNotFoundError:
+        return []
+    except UnreadableFileError as error:
+        raise DamagedFileError(path, error.reason) from error
     except (ValueError, TypeError, csv.Error) as error:
         raise DamagedFileError(path, str(error)) from error
     if any("step" not in row for row in rows):
@@ -63,8 +67,11 @@ class CurveLogger(Tracker):
         new = [name for name in values if name not in self.columns]
         self.columns += new
         if append and not new:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(self._line(self.rows[-1]))
+            try:
+                with self.path.open("a", encoding="utf-8") as file:
+                    file.write(self._line(self.rows[-1]))
+            except OSError as error:
+                raise UnwritableError(self.path, error) from error
         else:
             write_text(self.path, "".join([",".join(self.columns) + "\n", *map(self._line, self.rows)]))
 
@@ -72,6 +79,12 @@ class CurveLogger(Tracker):
         cells = [str(int(row["step"])), *(repr(row[name]) if name in row else "" for name in self.columns[1:])]
         return ",".join(cells) + "\n"
 
+    def save(self) -> None:
+        """Has the disk keep the rows."""
+        if self.path.exists():
+            sync(self.path)
+
     def finish(self, metrics: Mapping[str, Any], folder: RunFolder) -> None:
         if not self.path.exists():  # nothing to train, nothing to log
             write_text(self.path, "step\n")
+        self.save()

@@ -10,9 +10,10 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
+from torch import nn
 
 from softvq import stop
-from softvq.run_folder import PREVIOUS, DamagedFileError, sync, sync_folder
+from softvq.run_folder import PREVIOUS, DamagedFileError, whole
 from softvq.training.replicas import stacked_state, state_of_member
 
 FORMAT = 2  # 1: until runs recorded what they are; those still load
@@ -54,6 +55,8 @@ def read_checkpoint(path: Path, identity: Identity | None = None) -> dict[str, A
     """
     try:
         with zipfile.ZipFile(path) as records:
+            if any(record.compress_type != zipfile.ZIP_STORED for record in records.infolist()):
+                raise DamagedFileError(path, "its records are compressed, which no run does")
             if damaged := records.testzip():
                 raise DamagedFileError(path, f"the checksum of its record {damaged} does not match")
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
@@ -62,14 +65,49 @@ def read_checkpoint(path: Path, identity: Identity | None = None) -> dict[str, A
     except Exception as error:  # torch raises whatever unpickling strange bytes comes upon
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DamagedFileError(path, reason) from error
-    if not isinstance(content, dict) or not {"state_dict", "global_step"} <= content.keys():
+    if not _is_of_a_run(content):
         raise DamagedFileError(path, "it holds no trained model")
-    about = content.get("run")
-    if isinstance(about, dict) and identity is not None:
+    about = content.get("run", {"format": 1})
+    if about["format"] > FORMAT:
+        raise DamagedFileError(path, f"its format {about['format']} is of a newer softvq, this one knows {FORMAT}")
+    if about["format"] > 1 and identity is not None:
         for key, expected in asdict(identity).items():
             if about.get(key) != expected:
                 raise ForeignCheckpointError(path, key, about.get(key), expected)
     return content
+
+
+def _is_of_a_run(content: Any) -> bool:
+    """Whether the parts that loading reads are there and of their kinds."""
+    kinds = {
+        "state_dict": Mapping,
+        "optimizer_states": list,
+        "callbacks": Mapping,
+        "loops": Mapping,
+        "global_step": int,
+    }
+    return (
+        isinstance(content, dict)
+        and "curve" in content
+        and all(isinstance(content.get(name), kind) for name, kind in kinds.items())
+        and all(isinstance(weights, torch.Tensor) for weights in content["state_dict"].values())
+        and isinstance(content.get("run", {"format": 1}).get("format"), int)
+    )
+
+
+def check_weights(path: Path, checkpoint: Mapping[str, Any], model: nn.Module) -> None:
+    """Refuses the weights of another model.
+
+    Raises:
+        DamagedFileError: naming the first one that is missing, has another shape or is too many.
+    """
+    found, expected = checkpoint["state_dict"], model.state_dict()
+    for name in [*expected, *found]:
+        shapes = [tuple(weights[name].shape) if name in weights else "absent" for weights in (found, expected)]
+        if shapes[0] != shapes[1]:
+            raise DamagedFileError(
+                path, f"its weights are those of another model: {name} is {shapes[0]}, here {shapes[1]}"
+            )
 
 
 @dataclass(frozen=True)
@@ -82,11 +120,6 @@ class Generations:
     def previous(self) -> Path:
         """Of the save before the last."""
         return self.last.with_name(PREVIOUS)
-
-    @property
-    def exist(self) -> bool:
-        """Whether there is anything to resume from."""
-        return self.last.exists() or self.previous.exists()
 
     def readable(self, identity: Identity, tell: Callable[[str], None]) -> dict[int, Path]:
         """Step -> file of those that can be read, the newest first.
@@ -114,19 +147,13 @@ class Generations:
         return found
 
     def write(self, content: dict[str, Any]) -> None:
-        """Makes `content` the last one and the last one the previous one; each is whole or absent at any time."""
-        self.last.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.last.with_name(f".{self.last.name}")
-        try:
-            torch.save(content, partial)
-            sync(partial)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
-        if self.last.exists():
-            self.last.replace(self.previous)
-        partial.replace(self.last)
-        sync_folder(self.last.parent)
+        """Makes `content` the last one and the last one the previous one; each is whole or absent at any time.
+
+        Raises:
+            UnwritableError: if the disk is full; the checkpoints that are there stay.
+        """
+        with whole(self.last, former=self.previous) as partial, partial.open("wb") as file:
+            torch.save(content, file)
 
 
 class RunCheckpoints(CheckpointIO):
@@ -136,6 +163,7 @@ class RunCheckpoints(CheckpointIO):
 
     Args:
         runs: the files of each member, and what it is.
+        models: the members, whose weights are loaded.
         alive: tells the numbers of the members whose training goes on; what a failed one has is left as it is.
         resume_from: file of each member to go on from; empty to begin.
     """
@@ -143,10 +171,11 @@ class RunCheckpoints(CheckpointIO):
     def __init__(
         self,
         runs: Sequence[tuple[Generations, Identity]],
+        models: Sequence[nn.Module],
         alive: Callable[[], Sequence[int]],
         resume_from: Sequence[Path],
     ) -> None:
-        self.runs, self.alive, self.resume_from = runs, alive, resume_from
+        self.runs, self.models, self.alive, self.resume_from = runs, models, alive, resume_from
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         for s in self.alive():
@@ -158,9 +187,10 @@ class RunCheckpoints(CheckpointIO):
     def load_checkpoint(
         self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = None
     ) -> dict[str, Any]:
-        members = [
-            read_checkpoint(own, identity) for own, (_, identity) in zip(self.resume_from, self.runs, strict=True)
-        ]
+        members = []
+        for own, (_, identity), model in zip(self.resume_from, self.runs, self.models, strict=True):
+            members.append(read_checkpoint(own, identity))
+            check_weights(own, members[-1], model)
         return checkpoint_of_module(members)
 
     def remove_checkpoint(self, path: str | Path) -> None:

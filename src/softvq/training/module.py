@@ -259,9 +259,9 @@ class TrainingModule(L.LightningModule):
 
     def validation_step(self, images: Tensor, batch_idx: int) -> None:
         terms, statistics = self.net.loss(images)
-        size = images.shape[-4]
-        weighted = {f"term/{name}": size * value.double() for name, value in terms.items()}
-        sums = {"size": torch.tensor(float(size), device=images.device, dtype=torch.float64), **weighted, **statistics}
+        size = torch.as_tensor(images.shape[-4]).to(statistics["images"])
+        weighted = {f"term/{name}": size * value.to(size) for name, value in terms.items()}
+        sums = {"size": size, **weighted, **statistics}
         self._validated = {name: self._validated.get(name, 0) + value for name, value in sums.items()}
 
     def on_validation_epoch_end(self) -> None:
@@ -277,8 +277,13 @@ class TrainingModule(L.LightningModule):
             row = {f"val/{name.removeprefix('term/')}": float(value / size) for name, value in terms.items()}
             health = {f"val/{name}": float(value) for name, value in panel(own).items()}
             member.log({**row, **health}, self.trainer.global_step)
+            if len(self.members) == 1:
+                self.log_dict({**row, **health}, logger=False)  # for callbacks that watch it
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        for member in self.alive:
+            for logger in member.loggers:
+                logger.save()  # the rows before a checkpoint are not written again after it
         self._hand_over_statistics()
         checkpoint["curves"] = [
             {"sums": member.curve.sums, "steps": member.curve.steps, "statistics": member.curve.statistics}

@@ -1,0 +1,303 @@
+"""Checkpoints: what is refused, what one says of itself, when one is written, and the two that are kept."""
+
+import os
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from softvq import stop
+from softvq.run_folder import DamagedFileError
+from softvq.training.checkpoint import (
+    FORMAT,
+    ForeignCheckpointError,
+    Generations,
+    Identity,
+    ResumeCheckpoint,
+    RunCheckpoints,
+    check_weights,
+    read_checkpoint,
+)
+
+WHO = Identity("0123456789abcdef", 7)
+
+
+def content(step: int, **changes: Any) -> dict[str, Any]:
+    """A small checkpoint as the training module's, of a single member."""
+    generator = torch.Generator().manual_seed(step)
+    return {
+        "state_dict": {"net.weight": torch.randn(20, 30, generator=generator), "net.bias": torch.zeros(20)},
+        "optimizer_states": [{"state": {0: {"step": torch.tensor(float(step))}}, "param_groups": [{"lr": 0.1}]}],
+        "lr_schedulers": [],
+        "loops": {},
+        "callbacks": {"ResumeCheckpoint": {"trained_s": 1.5}},
+        "global_step": step,
+        "epoch": 0,
+        "curves": [{"sums": {"loss": 1.0}, "steps": 3, "statistics": {}}],
+        **changes,
+    }
+
+
+def files(folder: Path, identity: Identity = WHO) -> RunCheckpoints:
+    model = nn.Linear(30, 20)
+    return RunCheckpoints([(Generations(folder / "last.ckpt"), identity)], [model], lambda: [0], [folder / "last.ckpt"])
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    """The checkpoint of step 5."""
+    files(tmp_path).save_checkpoint(content(5), "")
+    return tmp_path / "last.ckpt"
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether nested values are equal, tensors to the last bit."""
+    if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor):
+        return a.dtype == b.dtype and torch.equal(a, b)
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
+        return len(a) == len(b) and all(map(same, a, b))
+    return type(a) is type(b) and a == b
+
+
+def test_what_is_saved_is_what_is_loaded(tmp_path: Path, saved: Path) -> None:
+    loaded = files(tmp_path).load_checkpoint("")
+    loaded.pop("run")
+    loaded.pop("curve")
+    assert same(loaded, content(5))
+
+
+def test_a_checkpoint_says_what_it_is(saved: Path) -> None:
+    about = read_checkpoint(saved)["run"]
+    assert about == {"format": FORMAT, "step": 5, "config_hash": WHO.config_hash, "seed": 7}
+
+
+@pytest.mark.parametrize(
+    ("identity", "message"),
+    [
+        (Identity("fedcba9876543210", 7), "its config_hash is 0123456789abcdef, this run's is fedcba9876543210"),
+        (Identity("0123456789abcdef", 0), "its seed is 7, this run's is 0"),
+    ],
+)
+def test_another_runs_is_refused_with_the_way_out(saved: Path, identity: Identity, message: str) -> None:
+    with pytest.raises(ForeignCheckpointError, match=f"is of another run: {message}; .*resume=never"):
+        read_checkpoint(saved, identity)
+    assert read_checkpoint(saved, WHO)["global_step"] == 5
+
+
+def test_a_flipped_bit_anywhere_is_refused_or_changes_nothing(saved: Path) -> None:
+    whole, expected = saved.read_bytes(), read_checkpoint(saved)
+    with zipfile.ZipFile(saved) as records:
+        starts = [record.header_offset for record in records.infolist()]
+        sizes = {record.filename: record.file_size for record in records.infolist()}
+    assert max(sizes.values()) == 20 * 30 * 4
+    # Every bit that is not of the one large record, and some of that.
+    large = whole.index(expected["state_dict"]["weight"].numpy().tobytes())
+    positions = [*range(0, large, 3), *range(large, large + 2400, 97), *range(large + 2400, len(whole), 3)]
+    refused = 0
+    for position in positions:
+        damaged = bytearray(whole)
+        damaged[position] ^= 1 << position % 8
+        saved.write_bytes(damaged)
+        try:
+            assert same(read_checkpoint(saved), expected), position
+        except DamagedFileError:
+            refused += 1
+    assert refused > len(positions) / 4, starts
+
+
+@pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.99])
+def test_one_that_was_cut_short_is_damaged(saved: Path, share: float) -> None:
+    whole = saved.read_bytes()
+    saved.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(DamagedFileError, match=r"last\.ckpt is damaged or no run's: .*resume=never"):
+        read_checkpoint(saved)
+
+
+class Bomb:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[Callable[..., None], tuple[str]]:
+        return os.mkdir, (str(self.folder),)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_nothing_in_a_checkpoint_is_executed(saved: Path, legacy: bool) -> None:
+    burst = saved.parent / "burst"
+    held = {**content(5), "state_dict": {"weight": Bomb(burst)}}
+    torch.save(held, saved, _use_new_zipfile_serialization=not legacy)
+    with pytest.raises(DamagedFileError):
+        read_checkpoint(saved)
+    saved.write_bytes(pickle.dumps(held))
+    with pytest.raises(DamagedFileError):
+        read_checkpoint(saved)
+    assert not burst.exists()
+
+
+def test_one_that_would_grow_when_it_is_read_is_refused(saved: Path) -> None:
+    with zipfile.ZipFile(saved, "w", zipfile.ZIP_DEFLATED) as records:
+        records.writestr("archive/data.pkl", b"0" * 10**6)
+    with pytest.raises(DamagedFileError, match="compressed"):
+        read_checkpoint(saved)
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        [1, 2],
+        {},
+        {"state_dict": {"weight": torch.zeros(1)}, "global_step": 5},
+        {**content(5), "curve": {}, "global_step": "5"},
+        {**content(5), "curve": {}, "state_dict": {"weight": 5}},
+        {**content(5), "curve": {}, "run": {"format": "new"}},
+    ],
+)
+def test_what_no_run_writes_is_refused(saved: Path, held: Any) -> None:
+    torch.save(held, saved)
+    with pytest.raises(DamagedFileError, match="it holds no trained model"):
+        read_checkpoint(saved, WHO)
+
+
+def test_one_of_a_newer_version_is_refused_by_its_number(saved: Path) -> None:
+    torch.save({**content(5), "curve": {}, "run": {"format": FORMAT + 1}}, saved)
+    with pytest.raises(DamagedFileError, match=f"its format {FORMAT + 1} is of a newer softvq"):
+        read_checkpoint(saved, WHO)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (nn.Linear(30, 21), r"weight is \(20, 30\), here \(21, 30\)"),
+        (nn.Linear(30, 20, bias=False), r"bias is \(20,\), here absent"),
+        (nn.Bilinear(2, 3, 4), r"weight is \(20, 30\), here \(4, 2, 3\)"),
+    ],
+)
+def test_the_weights_of_another_model_are_named_in_one_line(saved: Path, model: nn.Module, message: str) -> None:
+    with pytest.raises(DamagedFileError, match=f"its weights are those of another model: {message}") as caught:
+        check_weights(saved, read_checkpoint(saved), model)
+    assert "\n" not in str(caught.value)
+
+
+# --- two generations
+
+
+def test_the_checkpoint_before_the_last_is_kept(tmp_path: Path) -> None:
+    for step in (5, 9, 12):
+        files(tmp_path).save_checkpoint(content(step), "")
+    told: list[str] = []
+    found = Generations(tmp_path / "last.ckpt").readable(WHO, told.append)
+    assert [(step, path.name) for step, path in found.items()] == [(12, "last.ckpt"), (9, "previous.ckpt")]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["last.ckpt", "previous.ckpt"]
+    assert not told
+
+
+def flip(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 2)
+        byte = file.read(1)[0]
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte ^ 1]))
+
+
+def test_a_damaged_last_one_is_told_of_and_the_one_before_serves(tmp_path: Path) -> None:
+    for step in (5, 9):
+        files(tmp_path).save_checkpoint(content(step), "")
+    flip(tmp_path / "last.ckpt")
+    told: list[str] = []
+    found = Generations(tmp_path / "last.ckpt").readable(WHO, told.append)
+    assert list(found) == [5]
+    (line,) = told
+    assert line.startswith(f"{tmp_path / 'last.ckpt'}: ")
+    assert line.endswith("; going on from the checkpoint before it")
+
+
+def test_if_both_are_damaged_the_last_one_is_named(tmp_path: Path) -> None:
+    for step in (5, 9):
+        files(tmp_path).save_checkpoint(content(step), "")
+    for name in ("last.ckpt", "previous.ckpt"):
+        flip(tmp_path / name)
+    with pytest.raises(DamagedFileError, match=r"last\.ckpt is damaged"):
+        Generations(tmp_path / "last.ckpt").readable(WHO, print)
+
+
+@pytest.mark.parametrize("at", ["torch.save", "os.fsync", "os.replace", "second os.replace"])
+def test_a_save_that_is_interrupted_leaves_one_to_go_on_from(
+    at: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for step in (5, 9):
+        files(tmp_path).save_checkpoint(content(step), "")
+    module, name = {"torch.save": (torch, "save"), "os.fsync": (os, "fsync")}.get(at, (Path, "replace"))
+    calls = []
+    original = getattr(module, name)
+
+    def interrupted(*arguments: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) == (2 if at.startswith("second") else 1):
+            raise KeyboardInterrupt
+        return original(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, name, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            files(tmp_path).save_checkpoint(content(12), "")
+    found = Generations(tmp_path / "last.ckpt").readable(WHO, print)
+    assert max(found) == 9
+    files(tmp_path).save_checkpoint(content(12), "")
+    assert max(Generations(tmp_path / "last.ckpt").readable(WHO, print)) == 12
+
+
+# --- when
+
+
+def trainer_at(step: int, **attributes: Any) -> Any:
+    saves: list[Any] = []
+    return SimpleNamespace(
+        world_size=1, global_step=step, max_steps=100, save_checkpoint=saves.append, saves=saves, **attributes
+    )
+
+
+def checkpoint_every(seconds: float, path: Path) -> ResumeCheckpoint:
+    return ResumeCheckpoint(
+        path, after_s=seconds, every_s=seconds, time_fraction=0, where=lambda: "vq, step 10, folder"
+    )
+
+
+def test_it_saves_by_the_clock(tmp_path: Path) -> None:
+    for seconds, saves in ((0, True), (1e9, False)):
+        trainer, checkpoint = trainer_at(10), checkpoint_every(seconds, tmp_path)
+        checkpoint.on_train_start(trainer, None)  # type: ignore[arg-type]
+        checkpoint.on_train_batch_end(trainer)
+        checkpoint.on_train_batch_start(trainer)
+        assert bool(trainer.saves) == saves
+
+
+@pytest.mark.parametrize("first_ones", [True, False])
+def test_a_process_saves_when_the_first_ones_clock_says_so(first_ones: bool, tmp_path: Path) -> None:
+    # Saving waits for all processes: one that saved alone would wait for a step of the others, and they for its own.
+    strategy = SimpleNamespace(broadcast=lambda _: (first_ones, None))
+    trainer = trainer_at(10, is_global_zero=False, strategy=strategy)
+    trainer.world_size = 2
+    checkpoint = checkpoint_every(1e9 if first_ones else 0, tmp_path)
+    checkpoint.on_train_start(trainer, None)  # type: ignore[arg-type]
+    checkpoint.on_train_batch_end(trainer)
+    checkpoint.on_train_batch_start(trainer)
+    assert bool(trainer.saves) == first_ones
+
+
+def test_it_saves_and_stops_when_it_is_told_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer, checkpoint = trainer_at(10), checkpoint_every(1e9, tmp_path)
+    checkpoint.on_train_start(trainer, None)  # type: ignore[arg-type]
+    monkeypatch.setattr(stop, "requested", lambda: 15)
+    with pytest.raises(stop.Stopped, match="stopped by SIGTERM: vq, step 10, run; the same command goes on"):
+        checkpoint.on_train_batch_start(trainer)
+    assert len(trainer.saves) == 1
