@@ -1,5 +1,6 @@
-"""Cells that are killed, finished, changed or damaged, and what the next start makes of them."""
+"""Cells that are killed, finished, stopped early, changed or damaged, and what the next start makes of them."""
 
+import csv
 import json
 import os
 import re
@@ -7,20 +8,52 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
+import lightning as L
 import pytest
+import torch
 from cells import QUICK, ROOT, SMALL_MLP, make_cell, results, run
 
-from softvq.run.cell import ChangedConfigError, complete
-from softvq.run_folder import DamagedFileError, RunFolder
+from softvq.run.cell import Outcome
+from softvq.run.complete import complete
+from softvq.run_folder import RunFolder
 from softvq.tracking.curve import CurveLogger
-from softvq.training.checkpoint import ResumeCheckpoint, read_checkpoint
-from softvq.training.module import NonFiniteLossError
+from softvq.training.checkpoint import read_checkpoint
+
+CELL = ("data=digits", "bottleneck=identity", *SMALL_MLP)
+OFTEN = ("trainer.checkpoint_after_s=0", "trainer.checkpoint_every_s=0", "trainer.checkpoint_time_fraction=0")
 
 
+@pytest.fixture(autouse=True)
+def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing takes most of the time of so small a cell."""
+    monkeypatch.setattr("softvq.probes.run.Probes._draw", lambda *_: None)
+
+
+def start(folder: Path, *overrides: str) -> Outcome:
+    (outcome,) = complete([make_cell(folder, *overrides)])
+    return outcome
+
+
+def killed(folder: Path, monkeypatch: pytest.MonkeyPatch, *overrides: str, at: int = 3) -> RunFolder:
+    """A run that ends without a word after a step, its checkpoints in place."""
+
+    def die(self: L.Callback, trainer: L.Trainer, *_: object) -> None:
+        if trainer.global_step >= at:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("softvq.run.train.ProbesAtEnd.on_train_batch_end", die, raising=False)
+        patch.setattr("softvq.data.chunks.MAX_CHUNK_STEPS", 1)
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            start(folder, *OFTEN, *overrides)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # Lightning switches it off
+    return RunFolder(folder)
+
+
+@pytest.mark.process
 def test_a_killed_run_started_again_ends_with_the_numbers_of_an_unbroken_one(tmp_path: Path) -> None:
     overrides = [
         *QUICK, *SMALL_MLP, "data=digits", "bottleneck=soft_vq", "trainer.max_steps=1000",
@@ -45,125 +78,240 @@ def test_a_killed_run_started_again_ends_with_the_numbers_of_an_unbroken_one(tmp
     assert broken.curve.read_bytes() == (tmp_path / "whole" / "metrics.csv").read_bytes()
 
 
-DIES = """
-import os
-import lightning as L
+@pytest.mark.parametrize("bottleneck", ["soft_vq", "vae", "vq"])
+def test_a_run_goes_on_in_the_middle_of_a_row_of_its_curve(
+    bottleneck: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overrides = (
+        "data=digits", f"bottleneck={bottleneck}", *SMALL_MLP, "trainer.max_steps=12", "trainer.log_every_n_steps=5",
+        "data.val_fraction=0.1", "trainer.val_every_n_steps=4",
+    )  # fmt: skip
+    folder = killed(tmp_path / "killed", monkeypatch, *overrides, at=8)
+    assert read_checkpoint(folder.checkpoint)["global_step"] == 7  # a row ends at 10
+    assert start(folder.path, *overrides).status == "finished"
+    whole = run(tmp_path / "whole", *overrides)
+    assert results(json.loads(folder.metrics.read_text())) == results(whole)
+    assert folder.curve.read_bytes() == (tmp_path / "whole" / "metrics.csv").read_bytes()
+    header = folder.curve.read_text().splitlines()[0]
+    assert {"train/loss", "train/active_units", "val/loss", "val/effective_rank"} <= set(header.split(","))
 
-class InFirstSession(L.Callback):
-    def on_validation_start(self, trainer, pl_module):
-        if trainer.global_step == 50 and not os.environ.get("AGAIN"):
-            os._exit(9)
-"""
 
+def test_a_run_that_dies_in_a_validation_loses_no_row_of_its_curve(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overrides = (*CELL, *OFTEN, "trainer.max_steps=12", "data.val_fraction=0.1", "trainer.val_every_n_steps=6")
 
-def test_a_run_that_dies_in_a_validation_loses_no_row_of_its_curve(tmp_path: Path) -> None:
-    (tmp_path / "dies.py").write_text(DIES)
-    overrides = [
-        *QUICK, *SMALL_MLP, "data=digits", "bottleneck=vq", "trainer.max_steps=100",
-        "data.val_fraction=0.1", "trainer.val_every_n_steps=50", "trainer.checkpoint_time_fraction=0",
-        "trainer.checkpoint_after_s=0", "trainer.checkpoint_every_s=0",
-    ]  # fmt: skip
-    callback = "+trainer.callbacks.dies._target_=dies.InFirstSession"
-    command = [sys.executable, str(ROOT / "train.py"), *overrides, callback, f"hydra.run.dir={tmp_path / 'broken'}"]
-    path = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
-    died = subprocess.run(command, env=path, capture_output=True, text=True, check=False)
-    assert died.returncode == 9, died.stdout + died.stderr
-    again = subprocess.run(command, env={**path, "AGAIN": "1"}, capture_output=True, text=True, check=False)
-    assert again.returncode == 0, again.stdout + again.stderr
+    def die(self: L.Callback, trainer: L.Trainer, *_: object) -> None:
+        if trainer.global_step == 6:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("softvq.run.train.ProbesAtEnd.on_validation_start", die, raising=False)
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            start(tmp_path / "broken", *overrides)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    assert start(tmp_path / "broken", *overrides).status == "finished"
     assert "from step" in (tmp_path / "broken" / "run.log").read_text()
     run(tmp_path / "whole", *overrides)
     assert (tmp_path / "broken" / "metrics.csv").read_bytes() == (tmp_path / "whole" / "metrics.csv").read_bytes()
 
 
 def test_a_finished_cell_is_skipped_and_left_untouched(tmp_path: Path) -> None:
-    overrides = ("data=digits", "bottleneck=identity", *SMALL_MLP)
-    run(tmp_path, *overrides)
-    before = {file: file.stat().st_mtime_ns for file in (tmp_path / "metrics.json", tmp_path / "config.yaml")}
-    assert complete(make_cell(tmp_path, *overrides)).status == "skipped"
-    assert {file: file.stat().st_mtime_ns for file in before} == before
+    run(tmp_path, *CELL)
+    before = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*")}
+    assert start(tmp_path, *CELL).status == "skipped"
+    assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*")} == before
 
 
 def test_resume_never_starts_over(tmp_path: Path) -> None:
-    overrides = ("data=digits", "bottleneck=identity", *SMALL_MLP)
-    run(tmp_path, *overrides)
-    assert complete(make_cell(tmp_path, "resume=never", *overrides)).status == "finished"
+    run(tmp_path, *CELL)
+    (tmp_path / "latents.npz").write_text("of the old run")
+    assert start(tmp_path, "resume=never", *CELL).status == "finished"
+    assert not (tmp_path / "latents.npz").exists()
 
 
 def test_a_changed_configuration_in_an_old_folder_is_refused_with_the_difference(tmp_path: Path) -> None:
-    run(tmp_path, "data=digits", "bottleneck=identity", *SMALL_MLP)
-    with pytest.raises(ChangedConfigError, match=r"optimizer\.lr: 0\.0003 -> 0\.001"):
-        complete(make_cell(tmp_path, "data=digits", "bottleneck=identity", "optimizer.lr=0.001", *SMALL_MLP))
+    run(tmp_path, *CELL)
+    kept = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    outcome = start(tmp_path, *CELL, "optimizer.lr=0.001")
+    assert outcome.status == "failed"
+    assert "optimizer.lr: 0.0003 -> 0.001" in outcome.message
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == kept
+
+
+def test_a_run_without_its_configuration_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("finished", "killed"):
+        folder = RunFolder(tmp_path / name)
+        if name == "finished":
+            run(folder.path, *CELL)
+        else:
+            killed(folder.path, monkeypatch, *CELL)
+        folder.config.unlink()
+        outcome = start(folder.path, *CELL, "optimizer.lr=0.01")
+        assert outcome.status == "failed"
+        assert "config.yaml" in outcome.message or "no run's" in outcome.message
+        assert folder.checkpoint.exists()
+
+
+def test_a_checkpoint_of_another_seed_or_configuration_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, setting in (("seed", "seed=1"), ("rate", "optimizer.lr=0.01")):
+        folder = killed(tmp_path / name, monkeypatch, *CELL)
+        run(tmp_path / f"other-{name}", *CELL, setting)
+        folder.checkpoint.write_bytes((tmp_path / f"other-{name}" / "checkpoints" / "last.ckpt").read_bytes())
+        outcome = start(folder.path, *CELL)
+        assert outcome.status == "failed"
+        assert "last.ckpt is of another run: its config_hash is " in outcome.message
+        assert not folder.metrics.exists()
+
+
+def test_a_curve_never_mixes_configurations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = killed(tmp_path, monkeypatch, "data=digits", "bottleneck=vae", *SMALL_MLP)
+    for checkpoint in folder.checkpoints.glob("*.ckpt"):
+        checkpoint.unlink()
+    (folder.path / "figures").mkdir()
+    (folder.path / "figures" / "codebook_use.png").write_text("of another bottleneck")
+    assert "train/kl_loss" in folder.curve.read_text()
+    assert start(folder.path, *CELL).status == "finished"
+    with folder.curve.open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["2", "4"]
+    assert "train/kl_loss" not in rows[0]
+    assert not (folder.figures / "codebook_use.png").exists()
+
+
+def test_a_curve_that_is_missing_beside_a_checkpoint_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = killed(tmp_path, monkeypatch, *CELL)
+    folder.curve.write_text("")
+    assert start(tmp_path, *CELL).status == "finished"
+    assert "metrics.csv has no rows" in folder.log.read_text()
+
+
+# --- damage
 
 
 @pytest.mark.parametrize("content", [b"garbage", b"", b"PK\x03\x04 torn"])
-def test_a_damaged_checkpoint_is_named_with_the_way_out(content: bytes, tmp_path: Path) -> None:
-    path = RunFolder(tmp_path).checkpoint
-    path.parent.mkdir()
+def test_damaged_checkpoints_are_named_with_the_way_out(
+    content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = killed(tmp_path, monkeypatch, *CELL)
+    for checkpoint in folder.checkpoints.glob("*.ckpt"):
+        checkpoint.write_bytes(content)
+    outcome = start(tmp_path, *CELL)
+    assert outcome.status == "failed"
+    assert re.search(rf"{re.escape(str(folder.checkpoint))} is damaged .*resume=never$", outcome.message)
+    assert "Traceback" not in (tmp_path / "run.log").read_text().split("error:")[-1]
+
+
+def flip(path: Path, at: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
     path.write_bytes(content)
-    with pytest.raises(DamagedFileError, match=rf"{re.escape(str(path))} is damaged .*resume=never"):
-        complete(make_cell(tmp_path, "data=digits", "bottleneck=identity", *SMALL_MLP))
 
 
-def test_a_checkpoint_cut_short_is_damaged(tmp_path: Path) -> None:
-    run(tmp_path, "data=digits", "bottleneck=identity", *SMALL_MLP)
-    path = RunFolder(tmp_path).checkpoint
-    assert "state_dict" in read_checkpoint(path)
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(DamagedFileError, match=r"last\.ckpt is damaged"):
-        read_checkpoint(path)
+def test_a_flipped_bit_costs_the_steps_since_the_checkpoint_before_and_no_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overrides = ("data=digits", "bottleneck=soft_vq", *SMALL_MLP, "trainer.max_steps=8")
+    folder = killed(tmp_path / "flipped", monkeypatch, *overrides, at=6)
+    weights = read_checkpoint(folder.checkpoint)["state_dict"]["encoder.heads.z_e.weight"].numpy().tobytes()
+    flip(folder.checkpoint, folder.checkpoint.read_bytes().index(weights) + 100)
+    assert start(folder.path, *overrides).status == "finished"
+    log = folder.log.read_text()
+    assert "last.ckpt: the checksum of its record" in log
+    assert "going on from the checkpoint before it" in log
+    assert "from step 4" in log
+    assert results(json.loads(folder.metrics.read_text())) == results(run(tmp_path / "whole", *overrides))
+
+
+def test_a_bomb_in_a_checkpoint_does_not_go_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    burst = tmp_path / "burst"
+
+    class Bomb:
+        def __reduce__(self) -> tuple[Callable[..., None], tuple[str]]:
+            return os.mkdir, (str(burst),)
+
+    folder = killed(tmp_path / "run", monkeypatch, *CELL)
+    held = read_checkpoint(folder.checkpoint)
+    for checkpoint in folder.checkpoints.glob("*.ckpt"):
+        torch.save({**held, "epoch": Bomb()}, checkpoint)
+    assert start(folder.path, *CELL).status == "failed"
+    assert not burst.exists()
 
 
 @pytest.mark.parametrize("content", [b"step,train/loss\n2,spam\n", b"\xff\xfe\n\x00\n", b"spam\n1\n", b"step\n1,2\n"])
-def test_a_damaged_curve_is_named_before_training(content: bytes, tmp_path: Path) -> None:
-    (tmp_path / "metrics.csv").write_bytes(content)
-    with pytest.raises(DamagedFileError, match=r"metrics\.csv is damaged .*resume=never"):
-        complete(make_cell(tmp_path, "data=digits", "bottleneck=identity", *SMALL_MLP))
-    assert complete(make_cell(tmp_path, "resume=never", "data=digits", "bottleneck=identity", *SMALL_MLP)).status == (
-        "finished"
-    )
+def test_a_damaged_curve_beside_a_checkpoint_is_named_before_training(
+    content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = killed(tmp_path, monkeypatch, *CELL)
+    folder.curve.write_bytes(content)
+    outcome = start(tmp_path, *CELL)
+    assert outcome.status == "failed"
+    assert re.search(r"metrics\.csv is damaged .*resume=never", outcome.message)
+    assert folder.curve.read_bytes() == content
+    assert start(tmp_path, "resume=never", *CELL).status == "finished"
+
+
+# --- ends
 
 
 def test_a_run_that_is_killed_while_its_tracker_finishes_hands_it_over_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    overrides = ("data=digits", "bottleneck=identity", *SMALL_MLP)
     finish = CurveLogger.finish
 
-    def killed(*_: object) -> None:
+    def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(CurveLogger, "finish", killed)
+    monkeypatch.setattr(CurveLogger, "finish", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        complete(make_cell(tmp_path, *overrides))
+        start(tmp_path, *CELL)
     finished = []
     monkeypatch.setattr(CurveLogger, "finish", lambda *args: (finished.append(True), finish(*args)))
-    assert complete(make_cell(tmp_path, *overrides)).status == "finished"
+    assert start(tmp_path, *CELL).status == "finished"
     assert finished == [True]
-    assert complete(make_cell(tmp_path, *overrides)).status == "skipped"
+    assert start(tmp_path, *CELL).status == "skipped"
     assert finished == [True]
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
-    overrides = ("data=digits", "bottleneck=identity", "optimizer.lr=1e30", "trainer.checkpoint_after_s=0", *SMALL_MLP)
-    with pytest.raises(NonFiniteLossError, match=r"(loss|reconstruction_loss) is (nan|inf) at step \d"):
-        complete(make_cell(tmp_path, *overrides))
+    outcome = start(tmp_path, *CELL, *OFTEN, "optimizer.lr=1e30", "trainer.max_steps=40")
+    assert outcome.status == "failed"
+    assert re.search(r"NonFiniteLossError: (loss|reconstruction_loss) is (nan|inf) at step \d", outcome.message)
     assert not (tmp_path / "metrics.json").exists()
+    told = json.loads((tmp_path / "failure.json").read_text())
+    assert told["step"] > 0
+    weights = read_checkpoint(RunFolder(tmp_path).checkpoint)["state_dict"]
+    assert all(torch.isfinite(value).all() for value in weights.values())
 
 
-@pytest.mark.parametrize("first_ones", [True, False])
-def test_a_process_saves_when_the_first_ones_clock_says_so(first_ones: bool, tmp_path: Path) -> None:
-    # Saving waits for all processes: one that saved alone would wait for a step of the others, and they for its own.
-    saved = []
-    trainer: Any = SimpleNamespace(
-        world_size=2,
-        global_step=10,
-        max_steps=100,
-        is_global_zero=False,
-        strategy=SimpleNamespace(broadcast=lambda _: first_ones),
-        save_checkpoint=saved.append,
-    )
-    checkpoint = ResumeCheckpoint(tmp_path / "last.ckpt", after_s=1e9 if first_ones else 0, every_s=0, time_fraction=0)
-    checkpoint.on_train_start(trainer, None)  # type: ignore[arg-type]
-    checkpoint.on_train_batch_end(trainer)
-    checkpoint.on_train_batch_start(trainer)
-    assert bool(saved) == first_ones
+TIMER = (
+    "+trainer.callbacks.timer._target_=lightning.pytorch.callbacks.Timer",
+    "+trainer.callbacks.timer.duration={milliseconds: 1}",
+)
+EARLY = (
+    "+trainer.callbacks.early._target_=lightning.pytorch.callbacks.EarlyStopping",
+    "+trainer.callbacks.early.monitor=val/loss",
+    "+trainer.callbacks.early.stopping_threshold=1e9",
+    "data.val_fraction=0.1",
+    "trainer.val_every_n_steps=2",
+)
+
+
+@pytest.mark.parametrize(
+    ("callbacks", "who"), [(TIMER, "Timer"), (EARLY, "EarlyStopping"), ((*TIMER[:1], *EARLY), "EarlyStopping")]
+)
+def test_a_training_that_a_callback_ends_is_recorded_as_such_and_skipped(
+    callbacks: tuple[str, ...], who: str, tmp_path: Path
+) -> None:
+    overrides = (*CELL, "trainer.max_steps=500", *callbacks)
+    assert start(tmp_path, *overrides).status == "finished"
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["status"] == "stopped_early"
+    assert metrics["stopped_by"] == who
+    assert 0 < metrics["steps"] < 500
+    assert f"{who} stopped the training early" in (tmp_path / "run.log").read_text()
+    assert start(tmp_path, *overrides).status == "skipped"

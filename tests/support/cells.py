@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 from softvq.config.compose import compose
 from softvq.run.cell import Cell, read_cell
 from softvq.run.complete import complete
+from softvq.run.evaluate import evaluate_run
 from softvq.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[2]
@@ -42,3 +43,9 @@ def run(folder: Path, *overrides: str) -> dict[str, Any]:
 
 def results(metrics: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in metrics.items() if key not in ("time", "provenance")}
+
+
+def evaluate(folder: Path, *overrides: str) -> dict[str, Any]:
+    """Probes a finished run again, with the quick probes unless `overrides` say otherwise."""
+    chosen = ["probes=fast", "probes.clustering.n_init=2", "trainer.progress=false", "trainer.threads=1"]
+    return evaluate_run(compose("evaluate", [f"run={folder}", *chosen, *overrides]))

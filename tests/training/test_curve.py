@@ -56,6 +56,18 @@ def test_a_curve_goes_on_from_what_was_saved_of_it() -> None:
     assert resumed.row() == whole.row()
 
 
+def test_a_row_that_another_version_began_keeps_the_terms_that_there_still_are() -> None:
+    fewer = Curve({"loss": 3.0, "gone": 5.0}, 2, STATISTICS)
+    fewer.add(2, ["loss"], [[6.0]])
+    row = fewer.row()
+    assert row["train/loss"] == 3.0
+    assert "train/gone" not in row
+    more = Curve({"loss": 3.0}, 2, STATISTICS)
+    more.add(2, ["loss", "new"], [[6.0, 1.0]])
+    row = more.row()
+    assert (row["train/loss"], row["train/new"]) == (6.0, 1.0)  # of the steps since alone
+
+
 @pytest.mark.parametrize(
     ("row", "said"),
     [

@@ -10,6 +10,7 @@ from hydra.errors import InstantiationException
 from omegaconf import OmegaConf
 
 from softvq.console import screen
+from softvq.data.dataset import DatasetInfo
 from softvq.data.prepared import prepare, prepared_info
 from softvq.locks import locked
 from softvq.run.cell import Cell, ChangedConfigError, Outcome
@@ -29,12 +30,13 @@ def complete(cells: Sequence[Cell]) -> list[Outcome]:
         missing = []
         for cell in sorted(cells, key=lambda cell: cell.folder.path):  # in one order: no two jobs wait for each other
             try:
-                skipped = _skipped(cell)
+                skipped = _skipped(cell, prepared_info(cell.source(), cell.config.data.root))
                 if not skipped:
                     locks.enter_context(_locked(cell.folder))
-                    skipped = _skipped(cell)  # another process may have finished it meanwhile
+                    info = prepare(cell.source(), cell.config.data.root).info
+                    skipped = _skipped(cell, info)  # another process may have finished it meanwhile
                 if not skipped:
-                    _begin(cell)
+                    _begin(cell, info)
             except Exception as error:
                 skipped = record_failure(cell.folder, error)
             if skipped:
@@ -103,22 +105,17 @@ def _locked(folder: RunFolder) -> AbstractContextManager[None]:
     )
 
 
-def _skipped(cell: Cell) -> Outcome | None:
+def _skipped(cell: Cell, info: DatasetInfo | None) -> Outcome | None:
     """The outcome of a cell that is finished; nothing is written, so that it may lie on a read-only disk."""
-    info = prepared_info(cell.source(), cell.config.data.root)
     if info is None or cell.state(cell.settings(info)) != "finished":
         return None
     screen.print(f"skipped: {cell.folder.path} is finished; resume=never runs it again")
     return Outcome("skipped", str(cell.folder.path))
 
 
-def _begin(cell: Cell) -> None:
+def _begin(cell: Cell, info: DatasetInfo) -> None:
     """Makes a cell's folder ready for its run."""
-    config, folder = cell.config, cell.folder
-    source = cell.source()
-    info = prepared_info(source, config.data.root) or prepare(source, config.data.root).info
-    settings = cell.settings(info)
-    cell.state(settings)  # refuses a folder that holds something else
+    config, folder, settings = cell.config, cell.folder, cell.settings(info)
     folder.remove_partial()
     if config.resume == "never" or not any(folder.checkpoints.glob("*.ckpt")):
         folder.start_over()  # nothing of a run that ended before its first checkpoint stays beside the new one

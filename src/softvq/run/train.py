@@ -229,7 +229,7 @@ def _build_trainer(
 ) -> L.Trainer:
     """Lightning's trainer; the run's own `callbacks` come after those that the configuration names."""
     config, folder = cells[0].config, cells[0].folder
-    own: list[L.Callback] = [instantiate(callback) for callback in config.trainer.callbacks.values()]
+    own: list[L.Callback] = [instantiate(each, _convert_="all") for each in config.trainer.callbacks.values()]
     about = About(parts[0].data.arrays.info, folder.path, torch.get_num_threads())
     progress = [] if RANK else training_progress(config.trainer.progress, _label(cells), about)
     return L.Trainer(

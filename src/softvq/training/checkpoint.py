@@ -41,7 +41,7 @@ class ForeignCheckpointError(ValueError):
 
 
 def read_checkpoint(path: Path, identity: Identity | None = None) -> dict[str, Any]:
-    """What a checkpoint holds, its tensors mapped from the file.
+    """What a checkpoint holds.
 
     Nothing in it is executed, and every byte has been compared with the checksums of the file's own records.
 
@@ -59,7 +59,7 @@ def read_checkpoint(path: Path, identity: Identity | None = None) -> dict[str, A
                 raise DamagedFileError(path, "its records are compressed, which no run does")
             if damaged := records.testzip():
                 raise DamagedFileError(path, f"the checksum of its record {damaged} does not match")
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except (FileNotFoundError, DamagedFileError):
         raise
     except Exception as error:  # torch raises whatever unpickling strange bytes comes upon
