@@ -19,7 +19,9 @@ from softvq.training.checkpoint import read_checkpoint
 
 CELL = (
     "data=digits", "bottleneck=soft_vq", "bottleneck.K=8", "network.d=4", "network.encoder.hidden=[8]",
-    "network.decoder.hidden=[8]", "data.batch_size=16", "trainer.max_steps=60", "trainer.log_every_n_steps=20",
+    "network.decoder.hidden=[8]", "data.batch_size=16",
+    "bottleneck.codebook_weight=18.375", "bottleneck.commitment_weight=45.9375",  # the defaults of that time
+    "trainer.max_steps=60", "trainer.log_every_n_steps=20",
 )  # fmt: skip
 
 

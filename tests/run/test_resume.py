@@ -22,14 +22,10 @@ from softvq.run_folder import RunFolder
 from softvq.tracking.curve import CurveLogger
 from softvq.training.checkpoint import read_checkpoint
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
 CELL = ("data=digits", "bottleneck=identity", *SMALL_MLP)
 OFTEN = ("trainer.checkpoint_after_s=0", "trainer.checkpoint_every_s=0", "trainer.checkpoint_time_fraction=0")
-
-
-@pytest.fixture(autouse=True)
-def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawing takes most of the time of so small a cell."""
-    monkeypatch.setattr("softvq.probes.run.Probes._draw", lambda *_: None)
 
 
 def start(folder: Path, *overrides: str) -> Outcome:

@@ -19,6 +19,7 @@ from softvq.probes.portrait import draw_portrait
 from softvq.probes.progress import Progress
 from softvq.probes.protocol import Probe, lacking_labels, probe
 from softvq.published import PROBE_METRICS
+from softvq.run_folder import whole
 from softvq.training.autoencoder import Autoencoder
 
 
@@ -139,11 +140,8 @@ class Probes:
             "test": encoded.test_z_e,
             "test_labels": arrays.test_labels,
         }
-        partial = self.latents_path.with_name(f".{self.latents_path.name}")
-        partial.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
+        with whole(self.latents_path) as partial, partial.open("wb") as file:
             np.savez(file, **{name: part for name, part in parts.items() if part is not None})  # type: ignore[arg-type]
-        partial.replace(self.latents_path)
 
     def _lacking(self, arrays: ImageArrays) -> str | None:
         """Why the probed codes' labels cannot serve; None if they can."""

@@ -1,0 +1,217 @@
+"""Folders that are somebody's own, full or read-only: nothing is lost, and a run says in one line what is wrong."""
+
+import errno
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cells import SMALL_MLP, evaluate, make_cell, results, run
+from disks import read_only, resize, small_disk
+
+from softvq.run.cell import Outcome
+from softvq.run.complete import complete
+from softvq.run_folder import RunFolder
+
+pytestmark = pytest.mark.usefixtures("without_figures")
+
+CELL = ("data=digits", "bottleneck=identity", *SMALL_MLP)
+OFTEN = ("trainer.checkpoint_after_s=0", "trainer.checkpoint_every_s=0", "trainer.checkpoint_time_fraction=0")
+
+
+def start(folder: Path, *overrides: str) -> Outcome:
+    (outcome,) = complete([make_cell(folder, *overrides)])
+    return outcome
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+# --- somebody's own
+
+
+@pytest.mark.parametrize("resume", ["auto", "never"])
+@pytest.mark.parametrize("others", [{}, {"config.yaml": "title: thesis\n", "checkpoints/last.ckpt": "another's"}])
+def test_a_folder_of_somebodys_own_files_is_refused_and_left_as_it_is(
+    resume: str, others: dict[str, str], tmp_path: Path
+) -> None:
+    for name, text in {"figures/thesis.pdf": "years of work", **others}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    before = files_of(tmp_path)
+    for _ in range(2):  # the first refusal leaves nothing that would make it a run's folder
+        outcome = start(tmp_path, *CELL, f"resume={resume}")
+        assert outcome.status == "failed"
+        assert "holds files that are no run's" in outcome.message
+        assert "figures/thesis.pdf" in outcome.message or others
+        assert files_of(tmp_path) == before
+
+
+def test_starting_over_leaves_somebodys_own_files_in_a_runs_folder(tmp_path: Path) -> None:
+    run(tmp_path, *CELL)
+    own = {"figures/thesis.pdf": b"years of work", "notes.md": b"ideas", "checkpoints/best.ckpt": b"kept by hand"}
+    for name, content in own.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    run(tmp_path, *CELL, "resume=never", "optimizer.lr=0.01")
+    assert own.items() <= files_of(tmp_path).items()
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "metrics.csv", "config.yaml", "checkpoints/last.ckpt", ".lock"])
+def test_a_folder_in_a_files_place_is_named_in_one_line(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).mkdir(parents=True)
+    outcome = start(tmp_path, *CELL)
+    assert outcome.status == "failed"
+    assert Path(name).name in outcome.message
+    assert len(outcome.message.splitlines()) == 1
+
+
+@pytest.mark.parametrize("allowed", range(0, 8))
+def test_starting_over_that_is_killed_never_gives_old_numbers_a_new_name(
+    allowed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = run(tmp_path, *CELL, "probes.save_latents=true")
+    new = ("optimizer.lr=0.01", *CELL)
+    unlink, removed = Path.unlink, []
+
+    def counted(self: Path, missing_ok: bool = False) -> None:
+        if self.exists() and self.is_relative_to(tmp_path):
+            if len(removed) == allowed:
+                raise KeyboardInterrupt
+            removed.append(self.name)
+        unlink(self, missing_ok=missing_ok)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", counted)
+        try:
+            outcome = start(tmp_path, "resume=never", *new)
+        except KeyboardInterrupt:
+            outcome = None
+    if outcome is None:
+        outcome = start(tmp_path, *new)
+    if outcome.status == "failed":  # all of the old run is there still, or its results are
+        assert "optimizer.lr: 0.0003 -> 0.01" in outcome.message
+        assert json.loads((tmp_path / "metrics.json").read_text())["config_hash"] == old["config_hash"]
+        outcome = start(tmp_path, "resume=never", *new)
+    assert outcome.status == "finished"
+    expected = run(tmp_path.with_name(f"{tmp_path.name}-new"), *new)
+    assert results(json.loads((tmp_path / "metrics.json").read_text())) == results(expected)
+    assert not (tmp_path / "latents.npz").exists()
+
+
+# --- full
+
+
+@pytest.mark.parametrize("target", ["last.ckpt", "metrics.csv", "metrics.json", "config.yaml"])
+def test_a_disk_that_is_full_at_any_file_is_one_line_and_the_run_goes_on_when_there_is_room(
+    target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Path.open
+    write_text = Path.write_text
+
+    def fails(path: Path, mode: str) -> bool:
+        return target in path.name and any(letter in mode for letter in "wa")
+
+    def full(self: Path, mode: str = "r", *arguments: Any, **settings: Any) -> Any:
+        if fails(self, mode):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self))
+        return opened(self, mode, *arguments, **settings)
+
+    def full_text(self: Path, *arguments: Any, **settings: Any) -> int:
+        if fails(self, "w"):
+            opened(self, "w").close()
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self))
+        return write_text(self, *arguments, **settings)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", full)
+        patch.setattr(Path, "write_text", full_text)
+        outcome = start(tmp_path, *CELL, *OFTEN)
+    assert outcome.status == "failed"
+    assert outcome.message.startswith(f"UnwritableError: {tmp_path}")
+    assert f"{target} cannot be written: No space left on device; " in outcome.message
+    assert len(outcome.message.splitlines()) == 1
+    assert not [name for name in files_of(tmp_path) if Path(name).name.startswith(".") and name != ".lock"]
+    assert start(tmp_path, *CELL, *OFTEN).status == "finished"
+    whole = run(tmp_path.with_name(f"{tmp_path.name}-whole"), *CELL)
+    assert results(json.loads((tmp_path / "metrics.json").read_text())) == results(whole)
+
+
+@pytest.mark.parametrize("kilobytes", [8, 40, 80])
+def test_a_small_disk_that_fills_up(kilobytes: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    settings = (*CELL, *OFTEN, f"data.root={tmp_path}")
+    with small_disk(tmp_path / "disk", kilobytes) as disk:
+        outcome = start(disk / "run", *settings)
+        assert outcome.status == "failed"
+        assert "No space left on device" in outcome.message
+        said = capfd.readouterr()
+        assert "Traceback" not in said.out + said.err
+        assert not list(disk.rglob(".*.ckpt*"))
+        resize(disk, 10_000)
+        assert start(disk / "run", *settings).status == "finished"
+        found = json.loads((disk / "run" / "metrics.json").read_text())
+    assert results(found) == results(run(tmp_path / "whole", *settings))
+
+
+# --- read-only
+
+
+def test_a_finished_run_on_a_read_only_disk_is_skipped_and_evaluated_elsewhere(tmp_path: Path) -> None:
+    first = run(tmp_path / "run", *CELL)
+    before = files_of(tmp_path / "run")
+    with read_only(tmp_path / "run"):
+        assert start(tmp_path / "run", *CELL).status == "skipped"
+        assert evaluate(tmp_path / "run", f"out={tmp_path / 'out'}")["probes"] == first["probes"]
+        outcome = start(tmp_path / "run", *CELL, "seed=1")
+        assert outcome.status == "failed"
+    assert files_of(tmp_path / "run") == before
+
+
+def test_an_unfinished_run_on_a_read_only_disk_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    with read_only(tmp_path / "runs"):
+        outcome = start(tmp_path / "runs" / "new", *CELL)
+    assert outcome.status == "failed"
+    assert "Read-only file system; choose another folder" in outcome.message
+    assert len(outcome.message.splitlines()) == 1
+
+
+# --- power
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="only Linux tells the name of an open file")
+def test_what_a_power_loss_leaves_is_enough_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At each rename, all that the run's files were before it must be on the disk: synced since they were written."""
+    lost: list[str] = []
+    synced: dict[int, int] = {}  # inode -> size at its last sync
+    fsync, replace = os.fsync, os.replace
+
+    def noted_fsync(descriptor: int) -> None:
+        state = os.fstat(descriptor)
+        synced[state.st_ino] = state.st_size
+        fsync(descriptor)
+
+    def noted_replace(source: Any, target: Any, **_: Any) -> None:
+        target = Path(target)
+        if target.is_relative_to(tmp_path / "run"):
+            needed = [Path(source)]
+            if target.name in ("last.ckpt", "metrics.json"):  # which say that the curve's rows are there
+                needed.append(tmp_path / "run" / "metrics.csv")
+            if target.name == "metrics.json":
+                needed += [*(tmp_path / "run").glob("checkpoints/*"), tmp_path / "run" / "config.yaml"]
+            for file in needed:
+                if file.exists() and synced.get(file.stat().st_ino) != file.stat().st_size:
+                    lost.append(f"{file.name} when {target.name} took its name")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    for name in ("replace", "rename"):
+        monkeypatch.setattr(os, name, noted_replace)
+    monkeypatch.setattr("softvq.data.chunks.MAX_CHUNK_STEPS", 1)
+    outcome = start(tmp_path / "run", *CELL, *OFTEN, "trainer.log_every_n_steps=1", "trainer.max_steps=6")
+    assert outcome.status == "finished"
+    assert not lost
+    assert len(synced) > 5
+    assert RunFolder(tmp_path / "run").checkpoint.stat().st_ino in synced
