@@ -59,7 +59,7 @@ def test_starting_over_leaves_somebodys_own_files_in_a_runs_folder(tmp_path: Pat
     assert own.items() <= files_of(tmp_path).items()
 
 
-@pytest.mark.parametrize("name", ["metrics.json", "metrics.csv", "config.yaml", "checkpoints/last.ckpt", ".lock"])
+@pytest.mark.parametrize("name", ["metrics.json", "metrics.csv", "config.yaml", ".lock"])
 def test_a_folder_in_a_files_place_is_named_in_one_line(name: str, tmp_path: Path) -> None:
     (tmp_path / name).mkdir(parents=True)
     outcome = start(tmp_path, *CELL)
@@ -99,6 +99,14 @@ def test_starting_over_that_is_killed_never_gives_old_numbers_a_new_name(
     expected = run(tmp_path.with_name(f"{tmp_path.name}-new"), *new)
     assert results(json.loads((tmp_path / "metrics.json").read_text())) == results(expected)
     assert not (tmp_path / "latents.npz").exists()
+
+
+def test_a_log_that_cannot_be_written_is_told_of_and_costs_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run.log").mkdir()
+    assert start(tmp_path, *CELL).status == "finished"
+    assert f"{tmp_path / 'run.log'} cannot be written: Is a directory" in capfd.readouterr().err
 
 
 # --- full

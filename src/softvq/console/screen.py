@@ -6,7 +6,7 @@ import shlex
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -95,8 +95,13 @@ class Screen:
         with ExitStack() as open_files, warnings.catch_warnings():
             warnings.showwarning = lambda message, *_: self.print_warning(str(message))
             for path in paths:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                file = open_files.enter_context(path.open("a", encoding="utf-8", errors="replace"))
+                try:
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    file = path.open("a", encoding="utf-8", errors="replace")
+                except OSError as error:  # a run does without a log
+                    self.print_warning(f"{path} cannot be written: {error.strerror}")
+                    continue
+                open_files.callback(_close, file)
                 self._logs[path] = _console(SafeStream(partial(_same, file)), LOG_WIDTH)
             self.note(f"{datetime.now():%Y-%m-%d %H:%M:%S} {shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])}")
             try:
@@ -114,7 +119,7 @@ class Screen:
     def logged_alone(self, path: Path) -> Iterator[None]:
         """Copies what is printed to one of the open logs, as it is about its run alone."""
         logs = self._logs
-        self._logs = {path: logs[path]}
+        self._logs = {path: logs[path]} if path in logs else {}
         try:
             yield
         finally:
@@ -123,6 +128,11 @@ class Screen:
 
 def _same(file: TextIO) -> TextIO:
     return file
+
+
+def _close(file: TextIO) -> None:
+    with suppress(OSError):  # what a full disk does not take is lost
+        file.close()
 
 
 class _Warnings(logging.Handler):
