@@ -48,7 +48,7 @@ class LibraryQuantizer(Bottleneck):
             reason = str(error) or "they do not fit together"
             raise ValueError(f"bottleneck.options are not {quantizer}'s: {reason}") from error
         self.d, self.loss_weight = d, loss_weight
-        self.quantizer = _without_flags(made)
+        self.quantizer: Any = _without_flags(made)
 
     @property
     def heads(self) -> dict[str, int]:
@@ -116,7 +116,7 @@ class RotatedLibraryQuantizer(LibraryQuantizer):
 class _Zero(Tensor):
     """A zero that stays one when it is told to require a gradient, which no function under vmap may be told."""
 
-    __torch_function__ = torch._C._disabled_torch_function_impl
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     def requires_grad_(self, requires_grad: bool = True) -> "_Zero":
         return self
