@@ -65,9 +65,8 @@ export SOFTVQ_COMMIT
 device=gpu five=0,1,2,3,4 three=0,1,2 two=0,1 more=1,2,3,4 tiny=() plan=() steps=()
 if [ -n "${DRY:-}" ]; then
     device=cpu five=0,1 three=0 two=0 more=1 plan=(hydra.sweeper.plan_only=true)
-    tiny=(trainer.accelerator=cpu trainer.seeds_per_process=2 trainer.max_steps=4 trainer.log_every_n_steps=2
-        probes=fast probes.tsne_points=50 probes.clustering.n_init=1 probes.classification.max_iter=1
-        probes.train_limit=500 probes.test_limit=500)
+    tiny=(trainer.accelerator=cpu trainer.max_steps=4 trainer.log_every_n_steps=2 probes=fast probes.tsne_points=50
+        probes.clustering.n_init=1 probes.classification.max_iter=1 probes.train_limit=500 probes.test_limit=500)
     steps=(--steps 6 --warm 2)
 fi
 

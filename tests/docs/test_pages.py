@@ -1,6 +1,7 @@
 """Every code block of the documentation does what its page says, in order, in an empty folder.
 
-A block under a line `<!-- not run: WHY -->` is left out: it needs a cluster, a login, or hours.
+A block under a line `<!-- not run: WHY -->` is left out: it needs a cluster, a login, or hours. One that begins with
+the path of a file, `# half.py`, is that file.
 """
 
 import os
@@ -12,8 +13,11 @@ from pathlib import Path
 import pytest
 from cells import ROOT
 
-BLOCK = re.compile(r"(?P<left_out><!-- not run: [^>]+ -->\n+)?```(?P<kind>bash|python)\n(?P<code>.*?)```", re.DOTALL)
-PAGES = ("tutorial.md", "data.md", "resuming.md", "exploring.md")
+BLOCK = re.compile(
+    r"(?P<left_out><!-- not run: [^>]+ -->\n+)?```(?P<kind>bash|python|yaml)\n(?P<code>.*?)```", re.DOTALL
+)
+FILE = re.compile(r"# (?P<path>[\w/]+\.(py|yaml))\n")
+PAGES = ("../README.md", "tutorial.md", "data.md", "extending.md", "resuming.md", "exploring.md")
 
 pytestmark = [pytest.mark.slow, pytest.mark.process]
 
@@ -35,7 +39,10 @@ def test_a_pages_blocks_run_in_order_in_an_empty_folder(page: str, tmp_path: Pat
     blocks = [match for match in BLOCK.finditer((ROOT / "docs" / page).read_text()) if not match["left_out"]]
     assert blocks
     for number, block in enumerate(blocks):
-        if block["kind"] == "bash":
+        if named := FILE.match(block["code"]):
+            (here / named["path"]).parent.mkdir(parents=True, exist_ok=True)
+            (here / named["path"]).write_text(block["code"])
+        elif block["kind"] == "bash":
             script.append(block["code"])
         else:
             file = tmp_path / f"block_{number}.py"

@@ -154,8 +154,7 @@ SCHEMA: dict[str, Kind] = {
 NEEDED = (
     *(key for key in SCHEMA if "." not in key and key not in ("run", "trust", "out", "figures")),
     *(f"{part}._target_" for part in ("bottleneck", "network.encoder", "network.decoder", "reconstruction")),
-    *(f"{part}._target_" for part in ("data.module", "data.source", "probes.clustering", "probes.classification")),
-    "optimizer._target_",
+    *(f"{part}._target_" for part in ("data.module", "data.source", "optimizer")),
     *("network.d", "optimizer._partial_"),
     *(f"data.{key}" for key in ("name", "root", "batch_size", "eval_batch_size", "val_fraction")),
     *("data.pixel_offset", "data.output_activation"),
