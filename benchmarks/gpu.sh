@@ -52,7 +52,7 @@ unpack() {
     for file in "$pack"/MNIST/raw/*.gz; do gzip -dc "$file" > "$work/data/MNIST/raw/$(basename "${file%.gz}")"; done
     if [ -e "$pack/cifar10.tar.xz" ] && [ ! -d "$work/cifar10" ]; then
         mkdir "$work/cifar10.part"
-        tar -xJf "$pack/cifar10.tar.xz" -C "$work/cifar10.part"
+        tar -xJf "$pack/cifar10.tar.xz" -C "$work/cifar10.part" ${DRY:+--wildcards */00[0-9]?.jpg}
         mv "$work/cifar10.part" "$work/cifar10"
     fi
 }
