@@ -156,7 +156,7 @@ NEEDED = (
     *(f"{part}._target_" for part in ("bottleneck", "network.encoder", "network.decoder", "reconstruction")),
     *(f"{part}._target_" for part in ("data.module", "data.source", "optimizer")),
     *("network.d", "optimizer._partial_"),
-    *(f"data.{key}" for key in ("name", "root", "batch_size", "eval_batch_size", "val_fraction")),
+    *(f"data.{key}" for key in ("name", "root", "image_shape", "batch_size", "eval_batch_size", "val_fraction")),
     *("data.pixel_offset", "data.output_activation"),
     *(key for key in SCHEMA if key.startswith("trainer.") and "*" not in key),
     *(key for key in SCHEMA if key.startswith("probes.") and key.count(".") == 1),
