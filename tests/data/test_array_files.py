@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
-from image_files import idx_set, labels_of, random_images, write_arrays
+from image_files import labels_of, random_images, write_arrays
 
 from softvq.data.array_files import ArrayFiles
-from softvq.data.image_folder import ImageFolder
 from softvq.data.prepared import prepare, prepared_info
 from softvq.data.source import DataError
 
@@ -261,23 +260,3 @@ def test_large_images_are_refused_with_their_size(tmp_path):
     write_arrays(tmp_path, shape=(2000, 3000), train=1, test=1)
     with pytest.raises(DataError, match=r"train_images\.npy: images of 3000 x 2000 pixels are too large to train on"):
         ArrayFiles("mine", str(tmp_path)).image_shape()
-
-
-def test_two_sources_are_one_only_where_they_read_the_same_in_the_same_way(tmp_path):
-    write_arrays(tmp_path / "a")
-    (tmp_path / "link").symlink_to(tmp_path / "a")
-    first = ArrayFiles("mine", str(tmp_path / "a")).identity()
-    assert ArrayFiles("mine", str(tmp_path / "link")).identity() == first
-    write_arrays(tmp_path / "a", train=30)
-    assert ArrayFiles("mine", str(tmp_path / "a")).identity() == first
-    others = {
-        ArrayFiles("mine", str(tmp_path / "b")).identity(),
-        ArrayFiles("mine", str(tmp_path / "a"), test_fraction=0.2).identity(),
-        ArrayFiles("mine", str(tmp_path / "a"), test_fraction=0.2, split_seed=1).identity(),
-        ImageFolder("mine", str(tmp_path / "a"), None).identity(),
-        ImageFolder("mine", str(tmp_path / "a"), 8).identity(),
-        idx_set(tmp_path / "a").identity(),
-        idx_set(tmp_path / "b").identity(),
-        idx_set(tmp_path / "a", verify=False).identity(),
-    }
-    assert len(others | {first}) == 9

@@ -50,9 +50,6 @@ class OfficialSet(Source):
     def settings(self) -> tuple[object, ...]:
         return ()  # not `root`: prepared arrays stay valid where the whole folder moves
 
-    def identity(self) -> str:
-        return f"{super().identity()} in {self.root.resolve()}, {'verified' if self.verify else 'as it is'}"
-
     def fingerprint(self) -> str | None:
         paths = self.files()
         if not all(is_file(path) for path in paths):

@@ -118,10 +118,6 @@ class Source(ABC):
     def settings(self) -> tuple[object, ...]:
         """What tells two sources of one name apart, beside their files' state."""
 
-    def identity(self) -> str:
-        """What tells this source from any other, and stays as it is whatever becomes of its files."""
-        return f"{type(self).__name__}{self.settings()!r}"
-
     @abstractmethod
     def fingerprint(self) -> str | None:
         """State of the files that `load` would read: names, sizes and times, not their content.
