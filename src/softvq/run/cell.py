@@ -184,15 +184,14 @@ def read_cell(config: DictConfig, hydra: DictConfig, folder: str | Path, launche
         )
     if config.trainer.seeds_per_process > 1:
         check_together(config, in_sweep=launcher is not None)
+    _make_absolute(config, hydra)
     if choices["network"] == "auto":
         choices["network"] = _fitting_network(*instantiate(config.data.source).image_shape())
         overrides = [*hydra.overrides.task, f"network={choices['network']}"]
         config = compose(hydra.job.config_name, overrides, own_folders(hydra))
+        _make_absolute(config, hydra)
     if OmegaConf.is_missing(config.data, "image_shape"):
         config.data.image_shape = list(instantiate(config.data.source).image_shape())
-    for key in ("root", "dir"):  # the folder's config.yaml serves from any other folder, too
-        if config.data.get(key):
-            config.data[key] = str(Path(config.data[key]).expanduser().resolve())
     if config.data.pixel_offset is None:
         config.data.pixel_offset = -0.5 if choices["network"].startswith("conv") else 0.0
     if config.data.output_activation is None:
@@ -204,6 +203,16 @@ def read_cell(config: DictConfig, hydra: DictConfig, folder: str | Path, launche
     if config.trainer.threads is None:
         config.trainer.threads = threads_of_job(launcher)
     return Cell(config, choices, RunFolder(folder), chosen_settings(hydra.overrides.task, choices))
+
+
+def _make_absolute(config: DictConfig, hydra: DictConfig) -> None:
+    """Takes the paths of the data from where the command was typed, wherever this process is by now.
+
+    With `hydra.job.chdir=true` it is in the run's folder; and the folder's config.yaml serves from any other, too.
+    """
+    for key in ("root", "dir"):
+        if config.data.get(key):
+            config.data[key] = str((Path(hydra.runtime.cwd) / Path(config.data[key]).expanduser()).resolve())
 
 
 def _fitting_network(height: int, width: int, channels: int) -> str:
