@@ -65,6 +65,25 @@ def own_folders(hydra: DictConfig) -> list[Path]:
     return [Path(source) for source in sources if Path(source) != CONF_DIR]
 
 
+def refuse_shadowed(hydra: DictConfig) -> None:
+    """Refuses a choice whose file of one's own would not be read, as a shipped one has its name.
+
+    Args:
+        hydra: the part under `hydra` of what the running program composed.
+
+    Raises:
+        ValueError: naming the file and the way out.
+    """
+    for group, choice in hydra.runtime.choices.items():
+        shipped = CONF_DIR / group / f"{choice}.yaml"
+        for folder in own_folders(hydra):
+            own = folder / group / f"{choice}.yaml"
+            if own.is_file() and shipped.is_file() and own.read_bytes() != shipped.read_bytes():
+                raise ValueError(
+                    f"{group}={choice}: {own} is not read, as softvq has a choice of that name; give yours another"
+                )
+
+
 def quoted(text: str) -> str:
     """A string as Hydra's overrides take it whatever characters it holds."""
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")

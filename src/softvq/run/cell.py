@@ -12,7 +12,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from softvq.bounded_files import UnreadableFileError, read_json, read_yaml
-from softvq.config.compose import compose, own_folders
+from softvq.config.compose import compose, own_folders, refuse_shadowed
 from softvq.config.errors import missing_values
 from softvq.config.identity import config_hash, differences, result_settings
 from softvq.config.launcher import threads_of_job
@@ -176,6 +176,7 @@ def read_cell(config: DictConfig, hydra: DictConfig, folder: str | Path, launche
     if missing := missing_values(config):
         raise ValueError("\n  ".join(missing))
     choices = dict(hydra.runtime.choices)
+    refuse_shadowed(hydra)
     check_settings(config)
     if (choices["bottleneck"] == "raw") != (choices["network"] == "pixels"):
         raise ValueError(
