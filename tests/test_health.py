@@ -14,7 +14,7 @@ from softvq.bottlenecks.codebook import uniform_unit_scaling
 from softvq.bottlenecks.soft_vq import ReleasedMNISTSoftVQ, SoftVQ
 from softvq.bottlenecks.vae import GaussianPosterior
 from softvq.bottlenecks.vq import VectorQuantizer
-from softvq.health import PATIENCE, Health, collapse, panel, statistics
+from softvq.health import PATIENCE, CollapseWatch, Health, collapse, panel, statistics
 
 
 def latent(z_e: Tensor, **taps: Tensor) -> Latent:
@@ -107,7 +107,7 @@ def test_no_unit_of_a_vae_at_its_prior_is_active():
     (name, text), = collapse(found)  # fmt: skip
     assert name == "active_units"
     assert "0 of 8 units" in text
-    assert "bottleneck.kl_weight" in text
+    assert "lower the KL's weight" in text
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
@@ -263,6 +263,13 @@ def test_a_symptom_is_named_once_it_lasts():
     assert not collapse(dead, [*[dead] * 5, alive])
     assert [name for name, _ in collapse(dead, [alive, *[dead] * (PATIENCE - 1)])] == ["perplexity"]
     assert not collapse(alive, [dead] * 5)
+
+
+def test_each_lasting_symptom_is_named_once():
+    dead, alive = of_index(torch.zeros(9, 1, dtype=torch.long), K=16), of_index(torch.arange(16)[:, None], K=16)
+    watch = CollapseWatch()
+    said = [[name for name, _ in watch.new_symptoms(numbers)] for numbers in [alive, *[dead] * (PATIENCE + 3)]]
+    assert said == [*[[]] * PATIENCE, ["perplexity"], [], [], []]
 
 
 def test_a_posterior_that_ignores_the_image_is_named():

@@ -36,7 +36,7 @@ from softvq.bottlenecks.base import Latent
 
 ACTIVE_SHARE = 0.01  # of the scale that a unit's variance is compared with (Burda et al., 2016, with a scale of 1)
 ROUNDING = 1e-12  # variance relative to the mean square below which float32 codes are equal but for rounding
-PATIENCE = 3  # panels in a row that must show a symptom before it is named
+PATIENCE = 10  # panels in a row that must show a symptom before it is named while training
 
 
 def statistics(latent: Latent, codewords: Tensor | None) -> dict[str, Tensor]:
@@ -204,17 +204,33 @@ def collapse(
     return [(name, text) for name, text in found if lasting and all(name in past for past in before)]
 
 
+class CollapseWatch:
+    """Follows the panels of a training, and names each lasting symptom once."""
+
+    def __init__(self) -> None:
+        self._before: list[Mapping[str, float | int]] = []
+        self._named: set[str] = set()
+
+    def new_symptoms(self, numbers: Mapping[str, float | int]) -> list[tuple[str, str]]:
+        """Takes the next panel; returns what `collapse` finds in it, but for what was named before."""
+        found = [(name, text) for name, text in collapse(numbers, self._before) if name not in self._named]
+        self._named.update(name for name, _ in found)
+        self._before = [*self._before, numbers][-(PATIENCE - 1) :]
+        return found
+
+
 def _symptoms(numbers: Mapping[str, float | int]) -> list[tuple[str, str]]:
     gaussian = "mutual_information_bound" in numbers
     found = []
     units, active = numbers["units"], numbers["active_units"]
     if active == 0 or active < 0.05 * units:
         advice = (
-            "the posterior has collapsed onto the prior: lower bottleneck.kl_weight"
+            "the posterior has collapsed onto the prior: lower the KL's weight or let its capacity rise slowly "
+            "(bottleneck=capacity_vae)"
             if gaussian
             else "the code is nearly the same for every image: lower optimizer.lr or penalty_weight"
         )
-        found.append(("active_units", f"{active} of {units} units vary with the image; {advice}"))
+        found.append(("active_units", f"{active:.0f} of {units:.0f} units vary with the image; {advice}"))
     if units > 2 and numbers["effective_rank"] < 1.5 and not any(name == "active_units" for name, _ in found):
         text = f"the code varies in {numbers['effective_rank']:.1f} directions; lower penalty_weight or optimizer.lr"
         found.append(("effective_rank", text))
@@ -222,8 +238,8 @@ def _symptoms(numbers: Mapping[str, float | int]) -> list[tuple[str, str]]:
         if name in numbers:
             K, used = numbers["K"], numbers[name]
             if used < max(1.5, K / 5):
-                advice = "lower bottleneck.K or the bottleneck's weights, or use more codewords (bottleneck=soft_vq)"
-                found.append((name, f"{used:.1f} of {K} codewords are in use; {advice}"))
+                advice = "lower bottleneck.K or penalty_weight, or revive dead codewords (bottleneck=vq_ema_revival)"
+                found.append((name, f"{used:.1f} of {K:.0f} codewords are in use; {advice}"))
             break  # a posterior that spreads over the codewords keeps those alive that are never its maximum
     if numbers.get("posterior_perplexity", 0) >= 1.5 and numbers["mutual_information"] < 0.1:
         text = f"the posterior over codewords tells {numbers['mutual_information']:.2f} bits of the image"

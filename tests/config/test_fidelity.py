@@ -15,7 +15,7 @@ from image_files import write_svhn
 from torch import nn
 
 from softvq.data.prepared import prepare
-from softvq.probes.clustering import nmi
+from softvq.probes.scores import nmi
 from softvq.published import published
 
 DATA = ("mnist", "svhn", "cifar10")

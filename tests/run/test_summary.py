@@ -51,6 +51,19 @@ def test_it_says_what_ran_and_how_long() -> None:
     assert cells(text, "perplexity") == ["101.3"]
 
 
+def test_a_number_of_the_code_stands_beside_its_size() -> None:
+    text = shown(diagnostics={"units": 64, "active_units": 60, "code_scale": 0.0123, "K": 128, "dead_codes": 2})
+    assert cells(text, "active units") == ["60", "of", "64"]
+    assert cells(text, "dead codes") == ["2", "of", "128"]
+    assert cells(text, "code scale") == ["0.0123"]
+
+
+def test_a_collapsed_code_is_named_with_its_step() -> None:
+    text = shown(collapsed={"active_units": "0 of 64 units vary; lower the KL's weight"})
+    assert "COLLAPSED after 40000 steps, active units: 0 of 64 units vary; lower the KL's weight" in text
+    assert "COLLAPSED" not in shown(collapsed={})
+
+
 def test_what_the_paper_does_not_report_is_a_dash() -> None:
     assert cells(shown(data="svhn"), "clustering NMI (%)") == ["70.88", "-", "-"]
 

@@ -244,3 +244,19 @@ def test_steps_are_counted_beyond_what_the_models_precision_can(
     module, _ = trained(config)
     counts = [state["step"] for state in module.trainer.optimizers[0].state.values()]
     assert {(count.item(), count.dtype) for count in counts} == {(258.0, torch.float32)}
+
+
+def test_a_code_that_stays_collapsed_is_named_once_while_it_trains(
+    configure: Callable[..., DictConfig], capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = configure("vae", "trainer.max_steps=14", "trainer.log_every_n_steps=1", "optimizer.lr=1e-9")
+    module, _ = module_of(config)
+    for name, weights in module.named_parameters():
+        if "heads" in name:
+            torch.nn.init.zeros_(weights)  # the prior for every image
+    fit(module, config)
+    said = capsys.readouterr().err
+    assert said.count("collapsing") == 1
+    assert "collapsing at step 10 (seed 0), active units: 0 of 4 units vary with the image; the posterior" in said
+    trained(configure("identity", "trainer.max_steps=14", "trainer.log_every_n_steps=1"))
+    assert "collapsing" not in capsys.readouterr().err

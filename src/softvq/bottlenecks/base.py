@@ -89,11 +89,13 @@ class Bottleneck(nn.Module, ABC):
         mean_scale: what a term that is a mean over numbers weighs beside the reconstruction loss: half the image's
             numbers beside SSE / (2 var), 1 beside MSE / var. With it a weight can be written as papers have it whose
             losses are means. `attach` sets it.
+        grid: (rows, columns) of a codebook whose codewords lie on a grid, row by row; else None.
     """
 
     learns_from_labels = False
     codes_to_start = 0
     mean_scale = 1.0
+    grid: tuple[int, int] | None = None
 
     def __call__(self, heads: dict[str, Tensor] | Tensor, noise: Any = None, **more_heads: Tensor) -> Latent:
         """The latent of the heads' outputs; of z_e alone where that is all that the bottleneck asks for.

@@ -157,7 +157,9 @@ def health(numbers: Mapping[str, float], found: Mapping[str, np.ndarray], curve:
         title = [f"{name.replace('_', ' ')} {numbers[name]:.1f}" for name in PERPLEXITIES if name in numbers]
         axis.set_title("\n".join([*title, f"of K = {numbers['K']}"]))
     for name in history:
-        _over_steps(next(axes), curve, name)
+        axis = next(axes)
+        _over_steps(axis, curve, name)
+        axis.set_ylim(bottom=0)
     for axis in axes:
         axis.set_visible(False)
     lines_of_text = [f"{name.replace('_', ' ')}: {value:.4g}" for name, value in numbers.items()]

@@ -126,16 +126,23 @@ def _draw_images(album: Album, model: Autoencoder, images: np.ndarray, encoded: 
         )
     use = distributions(encoded.health.sums()).get("chosen")
     if use is not None:
-        order = use.argsort(descending=True, stable=True).tolist()[:CODEWORDS]
-        decoded = pictures.decoded_codewords(model, order)
-        if decoded is not None:
-            album.add(
-                "codewords",
-                f"decoded codewords, the most used first ({len(order)} of {len(use)})",
-                f"Codewords decoded, each at all positions of an image, the most used on the {part} set first: "
-                f"{len(order)} of {len(use)}.",
-                lambda: image_grid(rows := folded(decoded, COLUMNS), [""] * len(rows)),
-            )
+        _draw_codewords(album, model, use.numpy(), part)
+
+
+def _draw_codewords(album: Album, model: Autoencoder, use: np.ndarray, part: str) -> None:
+    """The codewords decoded: on their grid where they lie on one, else the most used first."""
+    grid = model.bottleneck.grid
+    order = np.arange(len(use)) if grid else np.argsort(-use, kind="stable")[:CODEWORDS]
+    decoded = pictures.decoded_codewords(model, order.tolist())
+    if decoded is None:
+        return
+    where = f"on their grid of {grid[0]} x {grid[1]}" if grid else f"the most used on the {part} set first"
+    album.add(
+        "codewords",
+        f"decoded codewords, {where} ({len(order)} of {len(use)})",
+        f"Codewords decoded, each at all positions of an image, {where}: {len(order)} of {len(use)}.",
+        lambda: image_grid(rows := folded(decoded, grid[1] if grid else COLUMNS), [""] * len(rows)),
+    )
 
 
 def _columns(curve: Path) -> dict[str, tuple[list[float], list[float]]]:

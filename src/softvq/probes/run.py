@@ -118,8 +118,6 @@ class Probes:
         if not steps:
             results["reconstruction"] = None
             results["collapsed"] = {}
-        for name, text in results["collapsed"].items():
-            screen.print_warning(f"collapsed: {name.replace('_', ' ')}: {text}")
         results["probe_s"] = time.perf_counter() - started
         if self.latents_path is not None:
             self.save_latents(encoded, data)

@@ -16,6 +16,8 @@ LABELS = {
     "clustering_nmi": "clustering NMI",
     "classification_accuracy": "classification accuracy",
 }
+# Numbers of the health panel beside the size that bounds them.
+SIZES = {"active_units": "units", "perplexity": "K", "dead_codes": "K", "posterior_perplexity": "K"}
 PAPER_PROTOCOL = ("paper", "z_e")  # name and tap
 
 
@@ -46,9 +48,12 @@ def _without_published(metrics: Mapping[str, Any]) -> dict[str, str]:
     """What the paper prints no numbers of."""
     mse = (metrics["reconstruction"] or {}).get("test_normalized_mse")
     rows = {} if mse is None else {"MSE / pixel variance": f"{mse:.4f}"}
-    for name, value in metrics["diagnostics"].items():
-        few = f"{value:.1f}" if abs(value) >= 1 else f"{value:.3g}"
-        rows[name.replace("_", " ")] = few if isinstance(value, float) else str(value)
+    numbers = metrics["diagnostics"]
+    for name, value in numbers.items():
+        if name not in SIZES.values():
+            few = f"{value:.1f}" if abs(value) >= 1 else f"{value:.3g}"
+            of = f" of {numbers[SIZES[name]]}" if SIZES.get(name) in numbers else ""
+            rows[name.replace("_", " ")] = (few if isinstance(value, float) else str(value)) + of
     return rows
 
 
@@ -62,6 +67,8 @@ def _remarks(metrics: Mapping[str, Any], compared: bool) -> list[str]:
     probes = f"probes={protocol['name']}" + (f", probes.tap={protocol['tap']}" if protocol["tap"] != "z_e" else "")
     probes += f" in {duration(took['probe_s'])}" if took.get("probe_s") else ""
     lines = [f"{steps}; {probes}"]
+    for name, text in (metrics.get("collapsed") or {}).items():
+        lines.append(f"COLLAPSED after {metrics['steps']} steps, {name.replace('_', ' ')}: {text}")
     if not compared:
         lines.append(f"the paper has no numbers for {metrics['bottleneck']} on {metrics['data']}")
     elif (protocol["name"], protocol["tap"]) != PAPER_PROTOCOL:

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from softvq.bottlenecks.base import Noise
+from softvq.console import screen
 from softvq.data.chunks import Chunk
-from softvq.health import panel
+from softvq.health import CollapseWatch, panel
 from softvq.randomness import Stream, generator
 from softvq.training.autoencoder import Autoencoder
 from softvq.training.cuda_graph import Capture, ReplayedSteps
@@ -37,6 +38,7 @@ class Member:
         loggers: take its training curve.
         curve: what has been added up since the curve's last row.
         failure: what ended its training while others went on.
+        watch: on the state of its code.
     """
 
     model: Autoencoder
@@ -44,6 +46,12 @@ class Member:
     loggers: Sequence[Logger]
     curve: Curve = field(default_factory=Curve)
     failure: NonFiniteLossError | None = None
+    watch: CollapseWatch = field(default_factory=CollapseWatch)
+
+    def name_collapse(self, row: Mapping[str, float], step: int) -> None:
+        """Warns of a code that a row of the curve shows to be collapsed, once of each symptom."""
+        for name, text in self.watch.new_symptoms({key.removeprefix("train/"): value for key, value in row.items()}):
+            screen.print_warning(f"collapsing at step {step} (seed {self.seed}), {name.replace('_', ' ')}: {text}")
 
     def log(self, row: Mapping[str, float], step: int) -> None:
         """Adds a row to its training curve."""
@@ -239,7 +247,10 @@ class TrainingModule(L.LightningModule):
         if step % self.log_every_n_steps == 0 or step == self.trainer.max_steps:
             self._hand_over_statistics()
             for member in self.alive:
-                member.log(member.curve.row(), step)
+                row = member.curve.row()
+                member.log(row, step)
+                if self.trainer.is_global_zero:
+                    member.name_collapse(row, step)
             for value in self._statistics.values():
                 value.zero_()
 
