@@ -1,12 +1,14 @@
 """What a person reads who mistyped something, stopped a run, or asked for help."""
 
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from softvq import stop
 from softvq.command import program
 from softvq.config import errors as cli
 from softvq.config.compose import CONF_DIR, options
@@ -24,7 +26,7 @@ def train(*arguments: str) -> subprocess.CompletedProcess[str]:
         ("bottelneck=vq", "bottelneck=vq: there is no key bottelneck; did you mean bottleneck?"),
         ("trainer.max_step=3", "there is no key max_step in trainer; did you mean max_steps? There are max_steps, "),
         ("bottleneck.k=3", "there is no key k in bottleneck; did you mean K? There are d, K, "),
-        ("bottleneck=sof_vq", "bottleneck has no choice sof_vq; did you mean soft_vq? There are beta_vae, "),
+        ("bottleneck=sof_vq", "bottleneck has no choice sof_vq; did you mean soft_vq? There are acai, "),
         ("experiment=table1", "experiment has no choice table1; did you mean table_1?"),
         ("hydra/launcher=local_jobli", "hydra/launcher has no choice local_jobli; did you mean local_joblib?"),
         ("hydra.run.dri=x", "there is no key hydra.run.dri"),
@@ -121,31 +123,29 @@ def fail(error: BaseException) -> None:
     raise error
 
 
-def lightnings_interrupt() -> None:
-    try:
-        raise KeyboardInterrupt
-    except KeyboardInterrupt:
-        sys.exit(1)
-
-
-@pytest.mark.parametrize("main", [lambda: fail(KeyboardInterrupt()), lightnings_interrupt])
-def test_ctrl_c_ends_with_its_own_status(main: object, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stop:
-        program.run(main, "train")  # type: ignore[arg-type]
-    assert stop.value.code == 130
-    assert capsys.readouterr().err == "error: interrupted; the same command goes on from the last checkpoint\n"
+@pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stop_ends_with_the_signals_status_and_one_line(
+    signum: int, status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stopped = stop.Stopped(signum, "vae on digits, seed 0, step 7")
+    with pytest.raises(SystemExit) as ended:
+        program.run(lambda: fail(stopped), "train")
+    assert ended.value.code == status
+    told = capsys.readouterr().err
+    assert "vae on digits, seed 0, step 7; the same command goes on from there" in told
+    assert told.count("\n") == 1
 
 
 def test_other_ends_keep_their_status_and_bugs_their_traceback() -> None:
-    with pytest.raises(SystemExit) as stop:
+    with pytest.raises(SystemExit) as ended:
         program.run(lambda: sys.exit(3), "train")
-    assert stop.value.code == 3
+    assert ended.value.code == 3
     with pytest.raises(ZeroDivisionError):
         program.run(lambda: fail(ZeroDivisionError()), "train")
 
 
 def test_a_value_that_does_not_fit_is_told_in_its_own_words(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stop, program.plain_errors():
+    with pytest.raises(SystemExit) as ended, program.plain_errors():
         raise ValueError("run=x holds no finished run")
-    assert stop.value.code == 1
+    assert ended.value.code == 1
     assert capsys.readouterr().err == "error: run=x holds no finished run\n"

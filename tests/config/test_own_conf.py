@@ -49,9 +49,7 @@ def test_relative_paths_start_where_the_program_was_called(own, tmp_path, monkey
 
 def test_a_choice_under_a_shipped_name_is_refused_unless_it_is_the_same(own):
     (own / "bottleneck" / "vq.yaml").write_text("_target_: half.Half\nd: ${network.d}\n")
-    with pytest.raises(
-        ValueError, match=r"bottleneck=vq: .*/vq\.yaml is not read, as softvq has a choice"
-    ):
+    with pytest.raises(ValueError, match=r"bottleneck=vq: .*/vq\.yaml is not read, as softvq has a choice"):
         cell(own, "bottleneck=vq")
     cell(own, "bottleneck=vae")  # which has no file of one's own
     (own / "bottleneck" / "vq.yaml").write_bytes((CONF_DIR / "bottleneck" / "vq.yaml").read_bytes())
