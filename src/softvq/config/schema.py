@@ -134,7 +134,8 @@ SCHEMA: dict[str, Kind] = {
     "probes.*.seed": whole(0, LARGEST_SEED).means("follows probes.seed"),
     # --- tracker
     "logger": mapping().means("where the training curve goes beside metrics.csv"),
-    "logger._target_": target().means("class of the tracker"),
+    "logger.trackers": mapping().means("further trackers by name: logger=[wandb,tensorboard] has two"),
+    "logger.trackers.*._target_": target().means("class of a tracker"),
     "logger.project": text().means("of W&B"),
     "logger.entity": text().null("the login's own").means("a user or team of W&B"),
     "logger.tags": listed(text(), empty=True).means("of the run in W&B"),
@@ -148,6 +149,11 @@ SCHEMA: dict[str, Kind] = {
     "hydra.sweep.subdir": folder().means("a cell's folder below it"),
     "hydra.sweeper.max_batch_size": whole(1).null("all").means("cells that are handed to the launcher at a time"),
     "hydra.sweeper.plan_only": flag().means("show the plan and start nothing"),
+    "hydra.sweeper.trials": whole(1).means("of a search, in all; those of earlier sessions count"),
+    "hydra.sweeper.metric": text().means("the number of metrics.json by which a search chooses, as GROUP.NAME"),
+    "hydra.sweeper.direction": word("maximize", "minimize").means("whether a search wants much or little of it"),
+    "hydra.sweeper.seed": whole(0, LARGEST_SEED).means("of a search"),
+    "hydra.sweeper.at_once": whole(1).null("as many as the launcher runs").means("trials of a search at a time"),
     "hydra.launcher.n_jobs": anything().means("cells at a time; -1: as many as there are cores"),
 }
 # What a run cannot do without, even where `~KEY` or `GROUP=null` takes it away.

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch.optim import Optimizer
 
 from softvq.bottlenecks.base import Bottleneck
@@ -21,7 +21,7 @@ from softvq.probes.run import Probes
 from softvq.run.process import RANK
 from softvq.run_folder import RunFolder
 from softvq.tracking.curve import CurveLogger
-from softvq.tracking.tracker import Tolerant, Tracker
+from softvq.tracking.tracker import Tolerant, Tracker, without
 from softvq.training.autoencoder import Autoencoder
 from softvq.training.progress import ProbeProgress, wanted
 
@@ -199,8 +199,24 @@ def build_probes(config: DictConfig, label: str, figures: Path, latents: Path, j
 
 
 def build_trackers(config: DictConfig, folder: RunFolder) -> list[Tracker]:
-    """The training curve's and what `logger` names; none in the further processes of several devices."""
+    """The training curve's and what `logger` names; none in the further processes of several devices.
+
+    A tracker that cannot be had costs the run nothing but a warning.
+    """
     if RANK:
         return []
-    tracker: Tracker | None = instantiate(config.logger, folder=folder) if config.logger else None
-    return [CurveLogger(folder.curve), *([Tolerant(tracker, screen.print_warning)] if tracker else [])]
+    trackers: list[Tracker] = [CurveLogger(folder.curve)]
+    for name, settings in trackers_of(config).items():
+        try:
+            tracker: Tracker | None = instantiate(settings, folder=folder)
+        except Exception as error:  # of whatever library it speaks to
+            screen.print_warning(without(name, error))
+        else:
+            trackers += [Tolerant(tracker, screen.print_warning)] if tracker is not None else []
+    return trackers
+
+
+def trackers_of(config: DictConfig) -> dict[str, DictConfig]:
+    """The settings of the trackers that `logger` names, by name."""
+    trackers = OmegaConf.select(config, "logger.trackers") or {}
+    return {str(name): settings for name, settings in trackers.items()}

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from softvq.config.targets import OPTIMIZERS, missing_target, targets
 from softvq.machine import memory
-from softvq.run.build import ConfigError, build_data, build_model, build_optimizer, build_probes
+from softvq.run.build import ConfigError, build_data, build_model, build_optimizer, build_probes, trackers_of
 from softvq.run.cell import Cell
 from softvq.training.autoencoder import Autoencoder
 from softvq.training.devices import check_accelerator
@@ -124,11 +124,11 @@ def _callbacks(config: DictConfig) -> list[str]:
 
 
 def _logger(config: DictConfig) -> list[str]:
-    if not config.logger:
-        return []
-    settings = {key: value for key, value in config.logger.items() if not str(key).startswith("_")}
-    try:
-        inspect.signature(get_object(config.logger["_target_"])).bind(folder=None, **settings)
-    except TypeError as error:
-        return [f"logger: {error}"]
-    return []
+    faults = []
+    for name, tracker in trackers_of(config).items():
+        settings: dict[str, Any] = {str(key): value for key, value in tracker.items() if not str(key).startswith("_")}
+        try:
+            inspect.signature(get_object(tracker["_target_"])).bind(folder=None, **settings)
+        except TypeError as error:
+            faults.append(f"logger.trackers.{name}: {error}")
+    return faults

@@ -149,11 +149,13 @@ class SweepsWord:
     Attributes:
         pid: of the sweep's process.
         stop_file: appears when the sweep is told to stop; see `heed`.
+        command: the sweep's program and its arguments, which a run records.
         seeds: of a job of several seeds, the folder of each; empty for a single cell.
     """
 
     pid: int
     stop_file: str
+    command: list[str]
     seeds: dict[int, str]
 
 
@@ -164,15 +166,22 @@ def job_override(seeds: Mapping[int, str]) -> str:
         seeds: of a job of several seeds, the folder of each; empty for a single cell.
     """
     folders = ",".join(f"{seed}:{quoted(folder)}" for seed, folder in seeds.items())
-    return f"+hydra.sweeper.job={{pid:{os.getpid()},stop_file:{quoted(str(stop_file()))},seeds:{{{folders}}}}}"
+    about = {
+        "pid": os.getpid(),
+        "stop_file": quoted(str(stop_file())),
+        "command": f"[{','.join(map(quoted, sys.argv))}]",
+        "seeds": f"{{{folders}}}",
+    }
+    return f"+hydra.sweeper.job={{{','.join(f'{key}:{value}' for key, value in about.items())}}}"
 
 
 def word_of_sweep(hydra: Any) -> SweepsWord | None:
     """What the sweep has told this job; None for a single run, or under another sweeper than ours."""
     told = hydra.sweeper.get("job")
-    return (
-        None if told is None else SweepsWord(told.pid, told.stop_file, {int(k): str(v) for k, v in told.seeds.items()})
-    )
+    if told is None:
+        return None
+    seeds = {int(seed): str(folder) for seed, folder in told.seeds.items()}
+    return SweepsWord(told.pid, told.stop_file, list(told.command), seeds)
 
 
 def belong_to_sweep(word: SweepsWord, launcher: DictConfig) -> None:
@@ -182,6 +191,7 @@ def belong_to_sweep(word: SweepsWord, launcher: DictConfig) -> None:
     workers are told when they start, see `sweep.workers`. Ray ends and interrupts its workers itself. The jobs of a
     Slurm cluster are Slurm's, and outlive the command that queued them.
     """
+    sys.argv = word.command
     match kind(launcher):
         case "submitit" if not _running("end_with"):
             end_with(word.pid, is_parent=False)  # submitit puts a process of its own between the two

@@ -5,37 +5,45 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
+from omegaconf import DictConfig
 from rich.progress import BarColumn, TextColumn
 
+from softvq.config.launcher import jobs_at_a_time, kind
 from softvq.console import screen
 from softvq.console.bars import LineProgress, narrow
 from softvq.published import PROBE_METRICS
 from softvq.run.cell import Outcome, read_metrics
 from softvq.run.summary import LABELS, percent
 from softvq.sweep.plan import PlannedCell, cell_of
-from softvq.sweep.swept import headings, overrides_of, swept_keys
+from softvq.sweep.swept import headings, overrides_of
 
 
 class SweepProgress:
     """Counts the cells that have ended. On a terminal the count stays on its last line, else it begins each line.
 
     Args:
-        cells: that are to run.
-        at_a_time: jobs that run at once.
-        in_workers: whether they run in other processes, which leave the terminal to the sweep.
+        total: cells that are going to run.
+        launcher: Hydra's configuration of what runs them. Where they run in other processes, those leave the terminal
+            to the sweep.
     """
 
-    def __init__(self, cells: Sequence[PlannedCell], at_a_time: int, in_workers: bool) -> None:
-        self.cells = {planned.name: planned for planned in cells}
-        self._keys = swept_keys([planned.overrides for planned in cells])
-        self.at_a_time, self.done, self._started = at_a_time, 0, time.monotonic()
-        self._waiting = dict(self.cells)
+    def __init__(self, total: int, launcher: DictConfig) -> None:
+        self.total, self.at_a_time = total, jobs_at_a_time(launcher)
+        self.done, self._started = 0, time.monotonic()
+        self._cells: dict[str, PlannedCell] = {}  # that have not ended
+        self._keys: Sequence[str] = ()
         self._line = None
-        if in_workers and screen.has_terminal and cells:
+        in_workers = kind(launcher) != "basic" and not (kind(launcher) == "joblib" and self.at_a_time == 1)
+        if in_workers and screen.has_terminal and total:
             self._line = LineProgress(
                 TextColumn("{task.fields[told]}", table_column=narrow()), BarColumn(20, table_column=narrow())
             )
-            self._number = self._line.add_task("", total=len(cells), told=self.told())
+            self._number = self._line.add_task("", total=total, told=self.told())
+
+    def expect(self, cells: Sequence[PlannedCell], keys: Sequence[str]) -> None:
+        """Says which cells are going to run next, and which of their settings tell them apart."""
+        self._cells |= {planned.name: planned for planned in cells}
+        self._keys = keys
 
     def __enter__(self) -> Self:
         if self._line is not None:
@@ -55,23 +63,22 @@ class SweepProgress:
 
     def told(self) -> str:
         """`4 of 16 cells, 12 min left`."""
-        left = self._left_s() if self._waiting else None
-        return f"{self.done} of {len(self.cells)} cells" + (f", {_in_words(left)} left" if left is not None else "")
+        left = self._left_s() if self.done < self.total else None
+        return f"{self.done} of {self.total} cells" + (f", {_in_words(left)} left" if left is not None else "")
 
     def _left_s(self) -> float | None:
         """Seconds to the end: at the pace of the cells that have ended, before that as the plan estimated."""
         elapsed = time.monotonic() - self._started
         if self.done:
-            return len(self._waiting) * elapsed / self.done
-        expected = [planned.remaining_s for planned in self._waiting.values()]
+            return (self.total - self.done) * elapsed / self.done
+        expected = [planned.remaining_s for planned in self._cells.values()]
         known = [seconds for seconds in expected if seconds is not None]
-        if len(known) < len(expected):
+        if len(known) < self.total:
             return None
         return max(0.0, sum(known) / max(1, min(self.at_a_time, len(known))) - elapsed)
 
-    def _label(self, name: str) -> str:
+    def _label(self, planned: PlannedCell) -> str:
         """What tells a cell from the others: `soft_vq on digits, K=8, seed 0`."""
-        planned = self.cells[name]
         cell, typed = cell_of(planned), overrides_of(planned.overrides)
         swept = [
             f"{heading}={typed[key]}"
@@ -84,10 +91,12 @@ class SweepProgress:
     def ended(self, outcomes: Mapping[str, Outcome]) -> None:
         """Tells of cells that have ended, by name."""
         for name, outcome in outcomes.items():
-            if outcome.status == "stopped" or self._waiting.pop(name, None) is None:
+            planned = self._cells.get(name)
+            if outcome.status == "stopped" or planned is None:
                 continue
+            line = f"{self._label(planned)}: {outcome.status}{_numbers(planned, outcome)}"
+            del self._cells[name]
             self.done += 1
-            line = f"{self._label(name)}: {outcome.status}{_numbers(self.cells[name], outcome)}"
             if self._line is not None:
                 self._line.update(self._number, completed=self.done, told=self.told())
                 screen.print(line)

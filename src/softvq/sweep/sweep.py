@@ -21,6 +21,7 @@ from softvq.sweep.dashboard import offline_runs, upload_hint
 from softvq.sweep.launch import Launch, launch_all
 from softvq.sweep.plan import PENDING, Plan, cell_of, jobs_of, make_plan, plan_table, summary_lines
 from softvq.sweep.progress import SweepProgress
+from softvq.sweep.swept import swept_keys
 from softvq.sweep.workers import call_here, workers_of
 
 
@@ -79,14 +80,11 @@ def run(
     Raises:
         Stopped: if the sweep was told to stop; what it had begun is saved.
     """
-    SweepResult.exit_code = 0
-    stop_file().unlink(missing_ok=True)
-    launcher = config.hydra.launcher
-    call_of = (lambda _: call_here) if plan_only else partial(workers_of, launcher)
-    plan = make_plan(cells, read, _explained, call_of, on_this_machine=kind(launcher) not in ("slurm", "ray"))
+    begin()
+    plan = plan_of(cells, read, config, plan_only)
     if plan_only:
         screen.print(plan_table(plan))
-    for line in summary_lines(plan, jobs_at_a_time(launcher)):
+    for line in summary_lines(plan, jobs_at_a_time(config.hydra.launcher)):
         screen.print(line)
     if plan.having("invalid"):
         SweepResult.exit_code = 1
@@ -94,53 +92,69 @@ def run(
         return []
     if plan_only:
         return []
-    outcomes = {
-        planned.name: Outcome("skipped", str(cell_of(planned).folder.path)) for planned in plan.having("finished")
-    }
-    outcomes |= _launch(plan, launch, config)
+    pending = plan.having(*PENDING)
+    with SweepProgress(len(pending), config.hydra.launcher) as progress:
+        progress.expect(pending, swept_keys(cells))
+        outcomes = run_missing(plan, launch, config, progress)
     ended = [(planned, outcomes[planned.name]) for planned in plan.cells if planned.name in outcomes]
     screen.print(closing_table(ended))
-    failed = [outcome for _, outcome in ended if outcome.status == "failed"]
-    for outcome in failed:
-        screen.print(f"failed: {outcome.folder}\n  {outcome.message}")
-    if failed:
-        screen.print("the same command tries the failed cells again")
-    if offline := offline_runs(*(Path(outcome.folder) for _, outcome in ended)):
-        screen.print(upload_hint(offline))
-    SweepResult.exit_code = 1 if failed else 0
+    tell_of_the_end([outcome for _, outcome in ended])
     return [outcome for _, outcome in ended]
 
 
-def _launch(plan: Plan, launch: Launch, config: DictConfig) -> dict[str, Outcome]:
-    """Launches what is missing; the outcomes by the cells' names.
+def begin() -> None:
+    """Forgets how an earlier sweep of this process ended."""
+    SweepResult.exit_code = 0
+    stop_file().unlink(missing_ok=True)
+
+
+def plan_of(
+    cells: Sequence[Sequence[str]], read: Callable[[Sequence[str]], Cell], config: DictConfig, plan_only: bool
+) -> Plan:
+    """The plan of some cells, whose models are checked by the workers that are going to run them."""
+    launcher = config.hydra.launcher
+    call_of = (lambda _: call_here) if plan_only else partial(workers_of, launcher)
+    return make_plan(cells, read, _explained, call_of, on_this_machine=kind(launcher) not in ("slurm", "ray"))
+
+
+def run_missing(plan: Plan, launch: Launch, config: DictConfig, progress: SweepProgress) -> dict[str, Outcome]:
+    """Launches what is missing of a plan; the outcomes of all its cells that are valid, by their names.
 
     Raises:
         Stopped: if the sweep was told to stop.
     """
-    pending = plan.having(*PENDING)
-    jobs = jobs_of(pending)
-    outcomes: dict[str, Outcome] = {}
+    jobs = jobs_of(plan.having(*PENDING))
+    outcomes = {
+        planned.name: Outcome("skipped", str(cell_of(planned).folder.path)) for planned in plan.having("finished")
+    }
+
+    def tell(found: Mapping[str, Outcome]) -> None:
+        outcomes.update(found)
+        progress.ended(found)
 
     def where() -> str:
         """How far the sweep is: the cells that were broken off, or else how many are done."""
-        broken_off = list(dict.fromkeys(o.message for o in outcomes.values() if o.status == "stopped" and o.message))
-        done = sum(outcome.status != "stopped" for outcome in outcomes.values())
-        return "; ".join(broken_off) or f"{done} of {len(pending)} cells done, {config.hydra.sweep.dir}"
+        broken_off = dict.fromkeys(o.message for o in outcomes.values() if o.status == "stopped" and o.message)
+        return "; ".join(broken_off) or f"{progress.told()}, {config.hydra.sweep.dir}"
 
-    launcher = config.hydra.launcher
-    at_a_time = jobs_at_a_time(launcher)
-    in_workers = kind(launcher) != "basic" and not (kind(launcher) == "joblib" and at_a_time == 1)
-    with SweepProgress(pending, at_a_time, in_workers) as progress, stop.noted(where, stop_workers):
-
-        def tell(found: Mapping[str, Outcome]) -> None:
-            outcomes.update(found)
-            progress.ended(found)
-
+    with stop.noted(where, stop_workers):
         launch_all(jobs, launch, tell)
         if signum := stop.requested():
             progress.close()
             raise stop.Stopped(signum, where())
     return outcomes
+
+
+def tell_of_the_end(outcomes: Sequence[Outcome]) -> None:
+    """Says which cells failed and which runs are still to upload; sets the exit code."""
+    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
+    for outcome in failed:
+        screen.print(f"failed: {outcome.folder}\n  {outcome.message}")
+    if failed:
+        screen.print("the same command tries the failed cells again")
+    if offline := offline_runs(*(Path(outcome.folder) for outcome in outcomes)):
+        screen.print(upload_hint(offline))
+    SweepResult.exit_code = 1 if failed else 0
 
 
 def _explained(error: Exception, overrides: Sequence[str]) -> str:

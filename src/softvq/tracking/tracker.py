@@ -9,6 +9,8 @@ from lightning.pytorch.loggers.logger import Logger
 
 from softvq.run_folder import RunFolder
 
+LONGEST = 300  # characters of an error in a warning
+
 
 class Tracker(Logger):
     """Follows a run while it trains, and takes its results when all but its `metrics.json` is written.
@@ -49,6 +51,13 @@ def figures(folder: RunFolder) -> dict[str, Path]:
     return {f"figures/{path.stem}": path for path in sorted(folder.figures.glob("*.png"))}
 
 
+def without(name: str | None, error: Exception) -> str:
+    """What a person reads of a tracker that failed; its library's error may have many lines."""
+    cause = error.__cause__ or error  # Hydra's words around it say nothing more
+    reason = " ".join(str(cause).split())
+    return f"logger={name} failed, the run goes on without it: {type(cause).__name__}: {reason[:LONGEST]}"
+
+
 class Tolerant(Tracker):
     """Keeps a tracker's failures away from its run: they are told, and the run goes on.
 
@@ -81,4 +90,4 @@ class Tolerant(Tracker):
             action()
         except Exception as error:  # whatever a tracker's library raises, it is not the run's
             self.failed = True
-            self.tell(f"logger={self.name} failed, the run goes on without it: {type(error).__name__}: {error}")
+            self.tell(without(self.name, error))

@@ -33,7 +33,7 @@ def tracker(folder: RunFolder, project: str, entity: str | None, tags: Sequence[
         entity: W&B's user or team; None for the login's own.
         tags: of the run.
     """
-    settings = wandb.setup(wandb.Settings(silent=True)).settings
+    settings = _global_settings()
     if settings.mode == "disabled":
         return None
     about = _about(folder, project, entity, tags)
@@ -46,6 +46,20 @@ def tracker(folder: RunFolder, project: str, entity: str | None, tags: Sequence[
             wandb.teardown()  # lets go of the run's id
     screen.print(f"wandb: offline ({reason}); the run is put into {folder.path / 'wandb'} at its end")
     return OfflineTracker(about)
+
+
+def _global_settings() -> wandb.Settings:
+    """W&B's settings of this process, which reads them from its environment and files.
+
+    Raises:
+        Exception: whatever W&B raises where they make no sense.
+    """
+    try:
+        return wandb.setup(wandb.Settings(silent=True)).settings
+    except Exception:
+        if os.environ.pop("WANDB_SERVICE", None) is None:  # how W&B's own processes find one that may be gone by now
+            raise
+        return wandb.setup(wandb.Settings(silent=True)).settings
 
 
 def run_id(experiment: str, folder: RunFolder, settings_hash: str) -> str:
@@ -95,7 +109,7 @@ def reachable(url: str) -> bool:
                 answered.append(True)
         except urllib.error.HTTPError:  # an answer
             answered.append(True)
-        except OSError:
+        except (OSError, ValueError):  # no answer, or no address
             pass
 
     thread = threading.Thread(target=ask, daemon=True)

@@ -44,8 +44,9 @@ def check_accelerator(accelerator: str, devices: int | str | Sequence[int] = 1) 
         )
     wanted = devices if isinstance(devices, int) else 1 if isinstance(devices, str) else max(devices) + 1
     if wanted > here[chosen]:
-        what = "this machine lets a run use so many cores" if chosen == "cpu" else "this machine has so many"
-        raise ValueError(f"trainer.devices={_typed(devices)} is more than {here[chosen]}: {what}")
+        there = f"{here[chosen]} cores for a run" if chosen == "cpu" else here[chosen]
+        way = f"{here[chosen]} or less" if chosen == "cpu" else "-1"
+        raise ValueError(f"trainer.devices={_typed(devices)}: this machine has {there}; set trainer.devices={way}")
 
 
 def _typed(devices: int | str | Sequence[int]) -> str:

@@ -1,0 +1,58 @@
+"""A sweep in which Optuna chooses the cells: `hydra/sweeper=search`."""
+
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from hydra_plugins.softvq_sweeper.grid import GridSweeper
+
+
+class SearchSweeper(GridSweeper):
+    """Tries what Optuna proposes, each trial as an ordinary cell; see `softvq.sweep.search`.
+
+    Args:
+        max_batch_size: cells handed to the launcher at a time; null for all of a batch of trials.
+        params: what is searched, by setting; the command line's win.
+        trials: how many in all, those of earlier sessions included.
+        metric: the number that decides, as GROUP.NAME of `metrics.json`.
+        direction: `maximize` or `minimize`.
+        seed: of the search.
+        at_once: trials at a time; null for as many as the launcher runs.
+        plan_only: show what would be searched and start nothing.
+    """
+
+    def __init__(
+        self,
+        max_batch_size: int | None,
+        params: dict[str, str] | None,
+        trials: int,
+        metric: str,
+        direction: str,
+        seed: int,
+        at_once: int | None,
+        plan_only: bool,
+    ) -> None:
+        super().__init__(max_batch_size=max_batch_size, params=params, plan_only=plan_only)
+        self.about = {"trials": trials, "metric": metric, "direction": direction, "seed": seed, "at_once": at_once}
+
+    def sweep(self, arguments: list[str]) -> Any:
+        from softvq.command.program import plain_errors
+        from softvq.config.launcher import check_launcher
+        from softvq.extras import needed
+
+        assert self.config is not None
+        assert self.hydra_context is not None
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        overrides = parser.parse_overrides([*self._parse_config(), *arguments])
+        with plain_errors():
+            with needed("hydra/sweeper=search", "search"):
+                import optuna  # noqa: F401
+            from softvq.sweep import search, sweep
+
+            check_launcher(self.config.hydra.launcher)
+            settings = search.Settings(**self.about)  # type: ignore[arg-type]
+            space = search.read_space(overrides)
+            outcomes = search.search(space, settings, self._read, self._launch, self.config, self.plan_only)
+        if sweep.SweepResult.exit_code:
+            raise SystemExit(sweep.SweepResult.exit_code)
+        return outcomes
