@@ -1,6 +1,5 @@
 """`softvq report`: what it writes, where, and what it does about folders that it cannot read or write."""
 
-import csv
 import re
 import shutil
 import subprocess
@@ -11,76 +10,98 @@ import pytest
 from report_runs import write_evaluation, write_hostile, write_run, write_table
 
 from softvq.report.__main__ import main
+from softvq.report.read.collection import collect
+from softvq.report.read.runs_csv import runs_csv
+from softvq.report.write.markdown import markdown
+from softvq.report.write.results import results
 
 OUTPUTS = ("tables.md", "tables.tex", "results.json", "runs.csv", "evaluations.csv", "report.html")
+COMMITTED = Path(__file__).parents[2] / "docs" / "results" / "runs.csv"
 
 
 @pytest.fixture(scope="module")
-def table_1(tmp_path_factory):
-    """Some rows of Table 1, three seeds each, and one seed of SVHN."""
-    root = tmp_path_factory.mktemp("runs")
-    write_table(root, "mnist", range(3), ["raw", "vae", "vq"], figures=("tsne",))
+def logs(tmp_path_factory):
+    """Two rows of Table 1, three seeds each, one seed of SVHN, and an evaluation."""
+    root = tmp_path_factory.mktemp("runs") / "logs"
+    write_table(root, "mnist", range(3), ["vae", "vq"], figures=("tsne",))
     write_table(root, "svhn", [0], ["vq"], experiment="table_2")
     write_evaluation(root / "table_1/mnist/vq/seed-1", "fast", "z_q", (0.5, 0.4, 0.3))
     return root
 
 
-def test_equal_runs_give_equal_bytes_wherever_they_lie(table_1, tmp_path, capsys, monkeypatch):
+@pytest.fixture(scope="module")
+def report(logs, tmp_path_factory):
+    """Their report, in a folder elsewhere, and the times of their files before it was made."""
+    before = times(logs)
+    out = tmp_path_factory.mktemp("out") / "runs" / "report"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SOURCE_DATE_EPOCH", "0")
+        assert main([str(logs), "--out", str(out)]) == 0
+    return out, before
+
+
+def times(folder: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in sorted(folder.rglob("*"))}
+
+
+def test_equal_runs_give_equal_bytes_wherever_they_lie(logs, report, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
+    out, _ = report
     copy = tmp_path / "elsewhere" / "copy"
     copy.mkdir(parents=True)
-    for path in sorted(table_1.rglob("seed-*"), reverse=True):  # another order, other times
-        shutil.copytree(path, copy / path.relative_to(table_1), copy_function=shutil.copyfile)
-    for root in (table_1, copy):
-        assert main([str(root), "--out", str(root / "report")]) == 0
+    for path in sorted(logs.rglob("seed-*"), reverse=True):  # another order, other times
+        shutil.copytree(path, copy / path.relative_to(logs), copy_function=shutil.copyfile)
+    assert main([str(copy), "--out", str(tmp_path / "report")]) == 0
+    assert "7 finished; report: " in capsys.readouterr().out
     for name in (*OUTPUTS, "plots/table_1.svg"):
-        first, second = ((root / "report" / name).read_bytes() for root in (table_1, copy))
+        first, second = ((folder / name).read_bytes() for folder in (out, tmp_path / "report"))
         assert first == second
-        for host in (str(table_1), str(tmp_path)):
+        for host in (str(logs), str(tmp_path)):
             assert host.encode() not in first
-    assert "1 January 1970" in (copy / "report" / "report.html").read_text()
-    assert "report/report.html" in capsys.readouterr().out
-    shutil.rmtree(table_1 / "report")
+    assert "1 January 1970" in (out / "report.html").read_text()
 
 
-def test_deleting_the_only_run_of_an_entry_turns_it_and_nothing_else_into_not_run(table_1, tmp_path):
-    copy = tmp_path / "copy"
-    shutil.copytree(table_1, copy)
-    shutil.rmtree(copy / "table_2/svhn/vq/seed-0")
-    texts = []
-    for root in (table_1, copy):
-        assert main([str(root), "--out", str(tmp_path / "out")]) == 0
-        text = (tmp_path / "out" / "tables.md").read_text()
-        texts.append(text[text.index("### Table 1") : text.index("### Every number")].splitlines())
-    different = [(a, b) for a, b in zip(*texts, strict=True) if a != b]
-    assert len(different) == 1
-    assert different[0][1].startswith("| VQ-VAE (K = 512) | — | 12.96 | not run | — | 31.57 | not run |")
+def test_nothing_is_written_beside_the_runs_when_the_report_goes_elsewhere(logs, report):
+    _, before = report
+    assert times(logs) == before
 
 
-def test_evaluations_have_a_table_of_their_own(table_1, tmp_path):
-    assert main([str(table_1), "--out", str(tmp_path)]) == 0
-    head, row = (tmp_path / "evaluations.csv").read_text().splitlines()
+def test_evaluations_have_a_table_of_their_own(report):
+    head, row = (report[0] / "evaluations.csv").read_text().splitlines()
     found = dict(zip(head.split(","), row.split(","), strict=True))
     expected = {"bottleneck": "vq", "seed": "1", "trained_on": "mnist", "protocol": "fast", "tap": "z_q"}
     assert {key: found[key] for key in expected} == expected
     assert (found["clustering_accuracy"], found["folder"]) == ("0.5", "table_1/mnist/vq/seed-1")
 
 
-def test_a_report_is_made_from_the_table_of_an_earlier_one(table_1, tmp_path, capsys):
-    assert main([str(table_1), "--out", str(tmp_path / "first")]) == 0
-    assert main([str(tmp_path / "first" / "runs.csv"), "--out", str(tmp_path / "second")]) == 0
-    assert capsys.readouterr().out.count("8 finished") == 2
-    first, second = ((tmp_path / name / "runs.csv").read_text() for name in ("first", "second"))
-    assert first == second
+def test_deleting_the_only_run_of_an_entry_turns_it_and_nothing_else_into_not_run(logs, defaults, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(logs, copy)
+    shutil.rmtree(copy / "table_2/svhn/vq/seed-0")
+    texts = []
+    for root in (logs, copy):
+        text = markdown(results(collect([root]), defaults))
+        texts.append(text[text.index("### Table 1") : text.index("### Every number")].splitlines())
+    different = [(a, b) for a, b in zip(*texts, strict=True) if a != b]
+    assert len(different) == 1
+    assert different[0][1].startswith("| VQ-VAE (K = 512) | — | 12.96 | not run | — | 31.57 | not run |")
 
 
-def test_the_committed_table_of_runs_makes_a_report(tmp_path):
-    committed = Path(__file__).parents[2] / "docs" / "results" / "runs.csv"
-    assert main([str(committed), "--out", str(tmp_path)]) == 0
-    rows = list(csv.DictReader(committed.read_text(encoding="utf-8").splitlines()))
-    assert len(rows) >= 40
-    assert all(len(row["config_hash"]) == 16 and len(row["data_sha256"]) == 64 for row in rows)
-    assert (tmp_path / "runs.csv").read_text() == committed.read_text()
+def test_a_report_is_made_from_the_table_of_an_earlier_one(report, tmp_path, capsys):
+    first = report[0] / "runs.csv"
+    assert main([str(first), "--out", str(tmp_path)]) == 0
+    assert "7 finished; report: " in capsys.readouterr().out
+    assert (tmp_path / "runs.csv").read_text() == first.read_text()
+
+
+def test_the_committed_table_of_runs_is_read_whole_and_written_as_it_is(defaults):
+    runs = collect([COMMITTED]).runs
+    assert len(runs) >= 40
+    assert all(len(run.config_hash) == 16 and len(run.data_sha256) == 64 and run.commit for run in runs)
+    assert all(run.values for run in runs if run.status == "finished")
+    assert runs_csv(runs, [defaults.departures(run) for run in runs]) == COMMITTED.read_text(encoding="utf-8")
+    table = results(collect([COMMITTED]), defaults)["paper_tables"][0]["tables"][0]
+    assert all(entry["n"] for row in table["rows"] for entry in row["entries"])
 
 
 @pytest.mark.process
@@ -116,20 +137,13 @@ def test_what_cannot_be_read_or_written_is_one_line_and_makes_no_folder(
     assert list((tmp_path / "logs").iterdir()) == []
 
 
-def test_nothing_is_written_beside_the_runs_when_the_report_goes_elsewhere(table_1, tmp_path):
-    before = {path: path.stat().st_mtime_ns for path in sorted(table_1.rglob("*"))}
-    assert main([str(table_1), "--out", str(tmp_path / "out")]) == 0
-    assert {path: path.stat().st_mtime_ns for path in sorted(table_1.rglob("*"))} == before
-
-
 def test_hostile_names_write_no_file_outside_the_report(tmp_path, capsys):
     write_hostile(tmp_path / "logs")
     write_run(tmp_path / "logs/up-0", experiment="../../escaped")
     write_run(tmp_path / "logs/up-1", bottleneck="vq", experiment="../../escaped")
     assert main([str(tmp_path / "logs"), "--out", str(tmp_path / "out" / "report")]) == 0
-    assert not list(tmp_path.rglob("*escaped*.svg")) or [path.parent for path in tmp_path.rglob("*escaped*.svg")] == [
-        tmp_path / "out" / "report" / "plots"
-    ]
+    plots = list(tmp_path.rglob("*escaped*"))
+    assert [plot.parent for plot in plots] == [tmp_path / "out" / "report" / "plots"]
     assert capsys.readouterr().out.strip().isprintable()
 
 

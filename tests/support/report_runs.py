@@ -15,7 +15,7 @@ from PIL import Image
 from softvq.bounded_files import read_json
 from softvq.config.identity import config_hash, result_settings
 from softvq.published import PROBE_METRICS, ROWS, published
-from softvq.report.read.departures import _composed  # the tests compose each default once, as the report does
+from softvq.report.read import departures
 from softvq.run.cell import read_cell
 
 SHA = "a8d9b48c8d832f8366a6659d1631af1a8352ebd50836cad7cc8801cae14efca1"
@@ -41,10 +41,10 @@ def composed(data: str, bottleneck: str, overrides: tuple[str, ...] = ()) -> tup
     for key, _, value in (override.partition("=") for override in overrides):
         chosen = data == "arrays" or not ("." in key or key == "penalty_weight")  # the network follows from the files
         (groups if chosen else values)[key] = value
-    config = deepcopy(_composed((), tuple(f"{key}={value}" for key, value in groups.items())))
-    hydra = config.hydra
+    # The report's own cache, so that each default is composed once in all tests.
+    default, hydra = departures.composed((), tuple(f"{key}={value}" for key, value in groups.items()))
+    config = deepcopy(default)
     OmegaConf.set_struct(config, False)
-    del config["hydra"]
     for key, value in values.items():
         OmegaConf.update(config, key, yaml.safe_load(value))
     cell = read_cell(config, hydra, "run", None)

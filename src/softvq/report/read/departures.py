@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from softvq.config.compose import CONF_DIR, compose
@@ -35,11 +35,18 @@ class DefaultSettings:
             if not folder.is_dir():
                 raise FileNotFoundError(f"there is no folder of configurations at {folder}")
         self.own = tuple(folder.resolve() for folder in own if folder.resolve() != CONF_DIR.resolve())
+        self._known: dict[tuple[str, str], Departures] = {}  # by choices and settings, which seeds have in common
 
     def departures(self, run: Run) -> Departures:
         """What sets a run apart from the default of its choices; not known where `conf` cannot compose these."""
         if run.departures is not None:
             return run.departures
+        key = (repr(run.choices), run.settings_hash)
+        if key not in self._known:
+            self._known[key] = self._departures(run)
+        return self._known[key]
+
+    def _departures(self, run: Run) -> Departures:
         try:
             choices, default = self._default(run)
             found, unrecorded = _compare(default, run)
@@ -49,18 +56,15 @@ class DefaultSettings:
 
     def _default(self, run: Run) -> tuple[list[tuple[str, str, str]], DictConfig]:
         groups = [f"{group}={_name(run.choices[group])}" for group in ("bottleneck", "data", "fidelity", "probes")]
-        usual = self._compose(*groups).hydra.runtime.choices
+        usual = composed(self.own, tuple(groups))[1].runtime.choices
         other = [
             (group, _name(run.choices[group]), str(usual[group]))
             for group in CHOSEN_GROUPS
             if run.choices.get(group, usual[group]) != usual[group]
         ]
-        config = self._compose(*groups, *(f"{group}={mine}" for group, mine, _ in other))
+        config, _ = composed(self.own, (*groups, *(f"{group}={mine}" for group, mine, _ in other)))
         # `auto` stands for what one's own data asks for: no departure
         return [(group, mine, default) for group, mine, default in other if default != "auto"], config
-
-    def _compose(self, *overrides: str) -> DictConfig:
-        return _composed(self.own, overrides)
 
 
 def own_configurations() -> list[Path]:
@@ -69,8 +73,13 @@ def own_configurations() -> list[Path]:
 
 
 @cache
-def _composed(own: tuple[Path, ...], overrides: tuple[str, ...]) -> DictConfig:
-    return compose("train", overrides, own, return_hydra_config=True)
+def composed(own: tuple[Path, ...], overrides: tuple[str, ...]) -> tuple[DictConfig, DictConfig]:
+    """A composed configuration without its part under `hydra`, and that part."""
+    config = compose("train", overrides, own, return_hydra_config=True)
+    hydra = config.hydra
+    with open_dict(config):
+        del config["hydra"]
+    return config, hydra
 
 
 def _name(choice: Any) -> str:
@@ -110,7 +119,7 @@ def _settings(config: DictConfig) -> dict[str, Any]:
     plain: dict[str, Any] = {
         key: OmegaConf.to_container(config[key], resolve=True) if OmegaConf.is_config(config[key]) else config[key]
         for key in map(str, config)
-        if key not in ("hydra", "data")
+        if key != "data"
     }
     data = config.data
     known = [key for key in data if not OmegaConf.is_missing(data, key) and key not in ("source", "module")]

@@ -63,8 +63,7 @@ def results_plot(rows: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> P
     with _figure(WIDTH if len(metrics) == 1 else 1.2 + 2.1 * len(metrics), height) as figure:
         panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
         for axis, metric in zip(panels, metrics, strict=True):
-            for place, row in enumerate(shown):
-                _result(axis, -place, row, metric)
+            _results(axis, shown, metric)
             axis.set_xlabel(label(metric))
             axis.locator_params(axis="x", nbins=5)
             axis.grid(axis="x")
@@ -77,18 +76,24 @@ def results_plot(rows: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> P
         return _plot(figure)
 
 
-def _result(axis: Any, place: float, row: Mapping[str, Any], metric: str) -> None:
-    found = row["metrics"].get(metric)
-    if found is None or found["mean"] is None:
-        return
+def _results(axis: Any, rows: Sequence[Mapping[str, Any]], metric: str) -> None:
+    """A metric of all rows, the first on top."""
     scale = 100 if metric in IN_PERCENT else 1
-    seeds = [scale * run["values"][metric] for run in row["runs"] if metric in run["values"]]
-    axis.scatter(seeds, [place] * len(seeds), s=9, color=QUIET, linewidths=0, zorder=2)
-    if found["interval"]:
-        axis.hlines(place, *(scale * end for end in found["interval"]), color=OURS, linewidth=1.6, zorder=3)
-    axis.scatter([scale * found["mean"]], [place], s=30, color=OURS, linewidths=0, zorder=4)
-    if found["paper"] is not None:
-        axis.scatter([scale * found["paper"]], [place], s=34, marker="D", facecolor="none", edgecolor=PAPERS, zorder=5)
+    measured = [(-place, row, row["metrics"][metric]) for place, row in enumerate(rows) if metric in row["metrics"]]
+    seeds = [(run["values"].get(metric), place) for place, row, _ in measured for run in row["runs"]]
+    means = [(found["mean"], place) for place, _, found in measured]
+    papers = [(found["paper"], place) for place, _, found in measured]
+    intervals = [(found["interval"], place) for place, _, found in measured if found["interval"]]
+
+    def points(marks: Sequence[tuple[float | None, int]], **look: Any) -> None:
+        known = [(scale * value, place) for value, place in marks if value is not None]
+        axis.scatter([value for value, _ in known], [place for _, place in known], **look)
+
+    points(seeds, s=9, color=QUIET, linewidths=0, zorder=2)
+    lows, highs = ([scale * ends[end] for ends, _ in intervals] for end in (0, 1))
+    axis.hlines([place for _, place in intervals], lows, highs, color=OURS, linewidth=1.6, zorder=3)
+    points(means, s=30, color=OURS, linewidths=0, zorder=4)
+    points(papers, s=34, marker="D", facecolor="none", edgecolor=PAPERS, zorder=5)
 
 
 def _explain(figure: Any, axis: Any) -> None:
