@@ -18,6 +18,7 @@ from typing import Any
 import lightning as L
 import torch
 from contenders import write_images
+from hydra.utils import instantiate
 from omegaconf import DictConfig
 from turns import HERE, machine, ratios, spread, write_results
 
@@ -102,6 +103,7 @@ def on_random_images(folder: Path, network: str, overrides: Sequence[str]) -> Di
     own = ["data=arrays", f"data.dir={folder}", "data.name=random", f"data.root={folder}", f"network={network}"]
     config = compose("train", [*own, *overrides])
     config.data.pixel_offset, config.data.output_activation = 0.0, "sigmoid"
+    config.data.image_shape = list(instantiate(config.data.source).image_shape())
     return config
 
 

@@ -56,7 +56,8 @@ def test_both_convolutional_networks_take_the_same_presets(compose_train, bottle
     chosen = (f"fidelity={fidelity}", "data=svhn", f"bottleneck={bottleneck}")
     dense, spatial = (plain(compose_train(*chosen, f"network={network}")) for network in ON_CONV)
     for config in (dense, spatial):
-        config["bottleneck"].pop("d", None)  # the network's
+        for width in ("d", "patch"):  # the network's
+            config["bottleneck"].pop(width, None)
     assert {**dense, "network": None} == {**spatial, "network": None}
 
 

@@ -40,11 +40,12 @@ class Rows(DummyLogger):
 def small_config(
     compose_train: Callable[..., DictConfig], root: Any, bottleneck: str, *overrides: str, network: str = "mlp"
 ) -> DictConfig:
-    """A small network on digits: d = 4, K = 8."""
+    """A small network on digits: d = 4, K = 8, k = 2."""
     config = compose_train("data=digits", f"bottleneck={bottleneck}")
     config.network = compose_train("data=digits", f"network={network}").network
     K = ["bottleneck.K=8"] if "K" in config.bottleneck else []
-    config.merge_with_dotlist(["network.d=4", *SMALL[network], *K, f"data.root={root}", *overrides])
+    k = ["bottleneck.k=2"] if "k" in config.bottleneck else []
+    config.merge_with_dotlist(["network.d=4", *SMALL[network], *K, *k, f"data.root={root}", *overrides])
     return config
 
 

@@ -38,7 +38,7 @@ STEPS = list(range(5, 41, 5))
 KEY = 40 * "a"
 
 
-class KilledError(Exception):
+class KilledError(BaseException):
     """Stands for the end of a session."""
 
 

@@ -137,8 +137,12 @@ def test_a_step_trains_every_parameter_of_every_bottleneck_on_every_network(
     )
     config = compose_train("data=digits", f"bottleneck={bottleneck}")
     config.network = compose_train("data=digits", f"network={network}").network
-    config.merge_with_dotlist([*small, *(["bottleneck.K=3"] if "K" in config.bottleneck else [])])
+    K = ["bottleneck.K=3"] if "K" in config.bottleneck else []
+    k = ["bottleneck.k=2"] if "k" in config.bottleneck else []
+    config.merge_with_dotlist([*small, *K, *k])
     model = build_model(config, shape, 0.1, classes=10)
+    with torch.no_grad():
+        model.encoder.heads["z_e"].weight.mul_(10)  # type: ignore[index,union-attr,operator]  # rounding leaves some of it
     images = torch.randint(256, (32, *shape), dtype=torch.uint8)
     terms, _ = model.loss(images, noise_for(model, 32), labels_for(model, 32))
     terms["loss"].backward()

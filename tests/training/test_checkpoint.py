@@ -298,6 +298,6 @@ def test_it_saves_and_stops_when_it_is_told_to(tmp_path: Path, monkeypatch: pyte
     trainer, checkpoint = trainer_at(10), checkpoint_every(1e9, tmp_path)
     checkpoint.on_train_start(trainer, None)  # type: ignore[arg-type]
     monkeypatch.setattr(stop, "requested", lambda: 15)
-    with pytest.raises(stop.Stopped, match="stopped by SIGTERM: vq, step 10, run; the same command goes on"):
+    with pytest.raises(stop.Stopped, match="stopped by SIGTERM: vq, step 10, folder; the same command goes on"):
         checkpoint.on_train_batch_start(trainer)
     assert len(trainer.saves) == 1

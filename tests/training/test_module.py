@@ -96,7 +96,8 @@ def test_chunks_do_grow(monkeypatch: pytest.MonkeyPatch, configure: Callable[...
     assert lengths == [1, 2, 4, 3, 10, 3]  # twice as long each time, cut where a row ends
 
 
-@pytest.mark.parametrize("bottleneck", BOTTLENECKS)
+# The loss of capacity_vae contains a target that moves from step to step.
+@pytest.mark.parametrize("bottleneck", [name for name in BOTTLENECKS if name != "capacity_vae"])
 def test_training_lowers_the_loss(configure: Callable[..., DictConfig], bottleneck: str) -> None:
     settings = ("trainer.max_steps=60", "trainer.log_every_n_steps=20", "optimizer.lr=0.01")
     _, (curve,) = trained(configure(bottleneck, *settings))

@@ -35,7 +35,10 @@ def drawn(module: TrainingModule, first_step: int, steps: int, rank: int = 0, wo
 
 def flat(noises: list[Noise]) -> Tensor:
     """Noises, of several kinds or of one, as numbers (steps, B, ...)."""
-    parts = [torch.cat(list(noise.values()), -1) if isinstance(noise, dict) else noise for noise in noises]
+    parts = [
+        torch.cat([kind.flatten(1) for kind in noise.values()], 1) if isinstance(noise, dict) else noise
+        for noise in noises
+    ]
     return torch.stack([part for part in parts if part is not None]) if parts[0] is not None else torch.zeros(0)
 
 

@@ -48,7 +48,7 @@ class LibraryQuantizer(Bottleneck):
             reason = str(error) or "they do not fit together"
             raise ValueError(f"bottleneck.options are not {quantizer}'s: {reason}") from error
         self.d, self.loss_weight = d, loss_weight
-        self.quantizer: Any = _without_flags(made)
+        self.quantizer: Any = _without_flags(made).train()  # the package's copies may come in evaluation mode
 
     @property
     def heads(self) -> dict[str, int]:
