@@ -27,7 +27,7 @@ def numbers(z_e: Tensor, codewords: Tensor | None = None, **taps: Tensor) -> dic
 
 def of_index(index: Tensor, K: int) -> dict[str, float | int]:
     """The panel of a hard quantizer of K codewords that chose these, (B, M)."""
-    return numbers(torch.randn(*index.shape, 2), torch.randn(K, 2), index=index)
+    return numbers(torch.randn(*index.shape[:2], 2), torch.randn(K, 2), index=index)
 
 
 def test_three_live_codewords_of_sixteen_are_thirteen_dead():
@@ -38,6 +38,14 @@ def test_three_live_codewords_of_sixteen_are_thirteen_dead():
     assert found["perplexity"] <= 3
     assert found["mutual_information"] == found["rate"] == pytest.approx(-(share * np.log2(share)).sum())
     assert [name for name, _ in collapse(found)] == ["perplexity"]
+
+
+def test_each_part_of_a_code_that_is_cut_into_parts_counts():
+    # Three parts a position, two positions, four codewords used alike: 6 * 2 bits an image.
+    index = torch.arange(4).repeat(60).reshape(40, 2, 3)
+    found = of_index(index, K=4)
+    assert found["perplexity"] == pytest.approx(4)
+    assert found["mutual_information"] == found["rate"] == pytest.approx(12)
 
 
 def test_perplexity_is_k_when_all_codewords_are_used_alike():

@@ -42,9 +42,9 @@ PATIENCE = 10  # panels in a row that must show a symptom before it is named whi
 def statistics(latent: Latent, codewords: Tensor | None) -> dict[str, Tensor]:
     """Sums over a batch from which `panel` computes its numbers; no gradient, no wait for a device, fixed shapes.
 
-    Of the taps it reads `z_e` (B, M, d) and, where they exist, `index` (B, M); `posterior` (B, M, K); `rate` (B, M),
-    bits; and `log_var` or `log_std`, natural logs: beside a `posterior` the components' (B, M, K), else a Gaussian
-    posterior's (B, M, d).
+    Of the taps it reads `z_e` (B, M, d) and, where they exist, `index` (B, M), or (B, M, parts) of a code that is cut
+    into parts; `posterior` (B, M, K); `rate` (B, M), bits; and `log_var` or `log_std`, natural logs: beside a
+    `posterior` the components' (B, M, K), else a Gaussian posterior's (B, M, d).
 
     Args:
         latent: of a batch.
@@ -117,7 +117,8 @@ def panel(sums: Mapping[str, Tensor]) -> dict[str, float | int]:
         numbers["posterior_entropy"] = undecided
         numbers["mutual_information"] = max(0.0, M * (used - undecided) / math.log(2))
     elif "use" in total:
-        numbers["mutual_information"] = M * _entropy(total["use"]).item() / math.log(2)
+        choices = total["use"].sum().item() / N  # codewords an image: M, or more where a code is cut into parts
+        numbers["mutual_information"] = choices * _entropy(total["use"]).item() / math.log(2)
         numbers["rate"] = numbers["mutual_information"]
     if "sigma_spread_sum" in total:
         numbers["sigma_spread"] = total["sigma_spread_sum"].item() / (N * M)

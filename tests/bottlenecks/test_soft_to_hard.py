@@ -57,7 +57,7 @@ def test_a_large_sigma_makes_soft_assignments_hard():
 def test_no_sigma_gives_the_mean_codeword():
     bottleneck = make("soft_to_hard", "bottleneck.sigma_start=0.0")
     z = bottleneck(random_heads(bottleneck), None).z
-    torch.testing.assert_close(z, bottleneck.codewords.mean(0).expand(B, M, d))
+    torch.testing.assert_close(z, bottleneck.codebook.mean().expand(B, M, d))
 
 
 def test_patches_are_quantized_each_by_itself_and_their_rates_add_up():
@@ -65,9 +65,10 @@ def test_patches_are_quantized_each_by_itself_and_their_rates_add_up():
     heads = random_heads(bottleneck)
     latent = bottleneck(heads, None)
     patches = heads["z_e"].reshape(B, M, 3, 2)
-    nearest = torch.cdist(patches, bottleneck.codewords).argmin(-1)
+    nearest = torch.cdist(patches, bottleneck.codebook).argmin(-1)
     assert torch.equal(latent.taps["index"], nearest)
-    torch.testing.assert_close(latent.z, bottleneck.codewords[nearest].flatten(2))
+    torch.testing.assert_close(latent.z, bottleneck.codebook[nearest].flatten(2))
+    assert torch.equal(bottleneck.codewords[0], bottleneck.codebook[0].repeat(3))
     # All codewords are used alike at first: three patches of ln K nats each.
     torch.testing.assert_close(latent.taps["rate"], torch.full((B, M), 3 * np.log2(len(bottleneck.codewords))).double())
 
@@ -77,7 +78,7 @@ def test_the_histogram_becomes_the_share_of_each_codeword():
     heads = random_heads(bottleneck)
     for _ in range(60):
         latent = bottleneck(heads, None)
-    share = latent.taps["index"].flatten().bincount(minlength=len(bottleneck.codewords)) / (B * M)
+    share = latent.taps["index"].flatten().bincount(minlength=len(bottleneck.codewords)) / (B * M * d)
     torch.testing.assert_close(bottleneck.use, share.double())
 
 

@@ -29,6 +29,7 @@ SMALL: dict[str, tuple[str, ...]] = {
     "sim_vq": ("bottleneck.options.codebook_size=7",),
     "residual_vq": ("bottleneck.options.codebook_size=7", "bottleneck.options.num_quantizers=2"),
     "rotation_vq": ("bottleneck.options.codebook_size=7",),
+    "soft_to_hard": ("bottleneck.patch=1",),
     "capacity_vae": ("bottleneck.anneal_steps=10",),
 }
 

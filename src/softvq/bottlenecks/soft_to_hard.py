@@ -72,7 +72,8 @@ class SoftToHard(Bottleneck):
 
     @property
     def codewords(self) -> Tensor:
-        return self.codebook
+        """(K, d): each codeword in all patches of a code."""
+        return self.codebook.repeat(1, self.d // self.patch)
 
     def forward(self, heads: dict[str, Tensor], noise: None) -> Latent:
         z_e, K = heads["z_e"], len(self.codebook)
