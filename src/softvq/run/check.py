@@ -42,7 +42,8 @@ def check_cell(cell: Cell, on_this_machine: bool = True) -> int:
     model = None
     try:
         with torch.device("meta"):
-            model = build_model(config, shape, pixel_variance=1.0)
+            # How many classes there are is known once the data are prepared; training refuses data without any.
+            model = build_model(config, shape, pixel_variance=1.0, classes=2)
     except Exception as error:  # of the classes that a configuration names, whatever they raise
         faults.append(_told(error))
     if model is not None:
