@@ -72,7 +72,7 @@ fi
 
 step unpack 30 bash -c unpack || exit 1
 step machine 5 bash -c 'nvidia-smi; "$python" -VV; "$python" -m pip list 2>/dev/null | grep -i -E "^(torch|lightning|numpy|scikit|hydra|omegaconf)"; true'
-step tests 60 "$python" -m pytest -q -p no:cacheprovider tests/training/test_cuda_graph.py tests/training/test_replayed_steps.py
+step tests 60 "$python" -m pytest -q -p no:cacheprovider $("$python" -c 'import xdist' 2> /dev/null && echo -n 6) tests/training/test_cuda_graph.py tests/training/test_replayed_steps.py
 step step_times 60 "$python" benchmarks/gpu_steps.py "$out/step_times.json" --device "$device" --seconds 90 "${steps[@]}"
 sweep table_1 60 table_1 seed=$five
 sweep released 60 released seed=$five

@@ -7,6 +7,7 @@ leaves what it has measured.
 import argparse
 import json
 import logging
+import sys
 import tempfile
 import time
 import warnings
@@ -34,7 +35,7 @@ WAYS = {
 }
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path, help="JSON file that is written")
     parser.add_argument("--device", choices=("cpu", "gpu"), default="gpu")
@@ -48,6 +49,7 @@ def main() -> None:
     ends = time.monotonic() + args.seconds
     device = torch.cuda.get_device_name() if args.device == "gpu" else args.device
     found: dict[str, Any] = {"machine": machine(), "device": device, "bottleneck": args.bottleneck, "ways": []}
+    failed = 0
     with tempfile.TemporaryDirectory() as folder:
         for network, (precision, (lightning, products)) in product(NETWORKS, PRECISIONS.items()):
             config = on_random_images(Path(folder, network), network, [f"bottleneck={args.bottleneck}"])
@@ -55,16 +57,17 @@ def main() -> None:
             set_matmul_precision(products)
             for way, (S, captured) in WAYS.items():
                 if time.monotonic() > ends:
-                    return
+                    return failed
                 measured: dict[str, Any] = {"network": network, "precision": precision, "way": way, "seeds": S}
                 try:
                     measured["ms"] = 1000 * seconds_per_step(config, S, args.device, args.warm, captured)
                 except Exception as error:  # one way that fails leaves the others
-                    measured["error"] = f"{type(error).__name__}: {error}"
+                    measured["error"], failed = f"{type(error).__name__}: {error}", 1
                 found["ways"].append(measured)
                 args.out.write_text(json.dumps(found, indent=1))
                 print(f"{network:5} {precision:9} {way:17} {measured.get('ms', measured.get('error'))}", flush=True)
+    return failed
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -17,8 +17,7 @@ from typing import Any
 
 import lightning as L
 import torch
-from contenders import write_images
-from hydra.utils import instantiate
+from contenders import IMAGE_SHAPES, write_images
 from omegaconf import DictConfig
 from turns import HERE, machine, ratios, spread, write_results
 
@@ -102,8 +101,8 @@ def on_random_images(folder: Path, network: str, overrides: Sequence[str]) -> Di
     write_images(folder, network, IMAGES)
     own = ["data=arrays", f"data.dir={folder}", "data.name=random", f"data.root={folder}", f"network={network}"]
     config = compose("train", [*own, *overrides])
+    config.data.image_shape = list(IMAGE_SHAPES[network])
     config.data.pixel_offset, config.data.output_activation = 0.0, "sigmoid"
-    config.data.image_shape = list(instantiate(config.data.source).image_shape())
     return config
 
 

@@ -91,6 +91,8 @@ ON_A_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUD
 
 
 def skip_without_replay(config: DictConfig) -> None:
+    if config.bottleneck["_target_"].startswith("softvq.bottlenecks.library."):
+        pytest.importorskip("vector_quantize_pytorch")
     member, _ = member_and_data(config, 0)
     if member.model.bottleneck.learns_from_labels:
         pytest.skip("a step that reads labels is never replayed")
