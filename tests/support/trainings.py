@@ -44,7 +44,7 @@ def small_config(
     config = compose_train("data=digits", f"bottleneck={bottleneck}")
     config.network = compose_train("data=digits", f"network={network}").network
     K = ["bottleneck.K=8"] if "K" in config.bottleneck else []
-    k = ["bottleneck.k=2"] if "k" in config.bottleneck else []
+    k = ["bottleneck.k=2", "bottleneck.revived=1"] if "k" in config.bottleneck else []
     config.merge_with_dotlist(["network.d=4", *SMALL[network], *K, *k, f"data.root={root}", *overrides])
     return config
 

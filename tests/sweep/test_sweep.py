@@ -309,7 +309,7 @@ def test_broken_launcher_is_gone_on_with_until_each_cell_has_its_end(
         jobs = []
         for (name,) in batch:
             folder = RunFolder(tmp_path / name)
-            write_text(folder.log, f"start {len(rounds)}\n")
+            write_text(folder.log, f"2026-11-26 10:00:0{len(rounds)} train.py\n")
             if name == "b":
                 raise ConnectionError("a worker died")
             if name != "a" or len(rounds) > 1:

@@ -138,7 +138,7 @@ def test_a_step_trains_every_parameter_of_every_bottleneck_on_every_network(
     config = compose_train("data=digits", f"bottleneck={bottleneck}")
     config.network = compose_train("data=digits", f"network={network}").network
     K = ["bottleneck.K=3"] if "K" in config.bottleneck else []
-    k = ["bottleneck.k=2"] if "k" in config.bottleneck else []
+    k = ["bottleneck.k=2", "bottleneck.revived=1"] if "k" in config.bottleneck else []
     config.merge_with_dotlist([*small, *K, *k])
     model = build_model(config, shape, 0.1, classes=10)
     with torch.no_grad():
