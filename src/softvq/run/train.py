@@ -129,6 +129,7 @@ def _groups(cells: Sequence[Cell]) -> list[tuple[list[Cell], list[Path] | Except
         generations = Generations(cell.folder.checkpoint)
         try:
             files = generations.readable(_identity(cell), screen.print_warning)
+            files.pop(0, None)  # of before the first step: to begin is the same, also beside members that have none
             if files and not read_curve(cell.folder.curve) and max(files) >= cell.config.trainer.log_every_n_steps:
                 screen.print_warning(f"{cell.folder.curve} has no rows: the training curve begins anew")
             readable.append((cell, files))
