@@ -55,46 +55,45 @@ class HoldAfterChunk(L.Callback):
 
 
 def read(network: str, data: Path, *overrides: str) -> Any:
-    """The cell of `python train.py data=arrays network=... data.dir=...`, on one thread, without end."""
-    from hydra import compose, initialize_config_dir
-    from hydra.core.hydra_config import HydraConfig
-    from omegaconf import open_dict
+    """The cell of `softvq train data=arrays network=... data.dir=...`, on one thread, without end."""
+    from omegaconf import OmegaConf
 
-    from softvq.config.compose import CONF_DIR
+    from softvq.config.compose import compose
     from softvq.run.cell import read_cell
 
+    folder = data / f"run-{os.getpid()}"
     chosen = [
         "data=arrays",
         f"network={network}",
         f"data.dir={data}",
         f"data.root={data}",
+        f"hydra.run.dir={folder}",
         f"trainer.max_steps={ENDLESS}",
         "trainer.threads=1",
         "trainer.accelerator=cpu",
         *overrides,
     ]
-    folder = data / f"run-{os.getpid()}"
-    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-        config = compose("train", chosen, return_hydra_config=True)
-        HydraConfig.instance().set_config(config)
-        hydra = config.hydra
-        with open_dict(config):
-            del config["hydra"]
-        return read_cell(config, hydra, folder, None)
+    composed = compose("train", chosen, return_hydra_config=True)
+    config = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+    return read_cell(config, composed.hydra, folder, None)
 
 
 def ours(turns: Turns, network: str, data: Path, *overrides: str) -> None:
-    """Our cell as users run it: Lightning, the training curve, checkpoints by the clock."""
-    import softvq.run.build
+    """Our cell as users run it: Lightning, the training curve, checkpoints by the clock.
 
-    cell = read(network, data, *overrides)
+    Raises:
+        RuntimeError: if the cell fails.
+    """
+    from softvq.run.complete import complete
+
     trainer_class = L.Trainer
 
     def trainer(*args: Any, callbacks: list[L.Callback], **kwargs: Any) -> L.Trainer:
         return trainer_class(*args, callbacks=[HoldAfterChunk(turns), *callbacks], **kwargs)
 
     L.Trainer = trainer  # type: ignore[assignment, misc]
-    softvq.run.build.run(cell.config, cell.folder, cell.choices)
+    (outcome,) = complete([read(network, data, *overrides)])
+    raise RuntimeError(f"{outcome.status}: {outcome.message}")  # it has no end
 
 
 def our_model(network: str, data: Path) -> tuple[Any, Tensor]:

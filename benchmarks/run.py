@@ -16,7 +16,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import probes
 from contenders import write_images
 from table import plain_table, rows
 from turns import (
@@ -138,6 +137,8 @@ def start(sizes: Sizes, folder: Path) -> dict[str, Any]:
 
 def probe(sizes: Sizes, folder: Path) -> dict[str, Any]:
     """K-means and the classifier beside plain scikit-learn and a plain loop."""
+    import probes
+
     return probes.measure(sizes.repeats, sizes.kmeans_starts, sizes.classifier_steps)
 
 
