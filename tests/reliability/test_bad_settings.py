@@ -63,6 +63,7 @@ def refused(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setattr("softvq.run.job.run_job", lambda config: pytest.fail(f"{typed} was accepted"))
     monkeypatch.chdir(folder)
     monkeypatch.setattr("sys.argv", ["softvq"])
     monkeypatch.delenv("SOFTVQ_DATA", raising=False)

@@ -49,15 +49,17 @@ class GridSweeper(BasicSweeper):
         return outcomes
 
     def _read(self, overrides: Sequence[str]) -> Any:
+        from softvq.config.settings import check_settings
         from softvq.run.cell import read_cell
 
         composed = self._compose(overrides)
         state = HydraConfig.instance().cfg
         HydraConfig.instance().set_config(composed)  # what ${hydra:...} in the folder's name refers to
         try:
-            folder = Path(composed.hydra.sweep.dir, composed.hydra.sweep.subdir)
             hydra = composed.hydra
             config = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+            check_settings(config)  # before the folder's name is made of them
+            folder = Path(hydra.sweep.dir, hydra.sweep.subdir)
             return read_cell(config, hydra, folder, hydra.launcher)
         finally:
             HydraConfig.instance().cfg = state

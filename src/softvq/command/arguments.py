@@ -6,7 +6,7 @@ from typing import NoReturn
 
 from hydra._internal.utils import get_args_parser
 
-from softvq.config.compose import groups, options
+from softvq.config.compose import NOT_CHOICES, groups, options
 
 
 class UsageError(ValueError):
@@ -40,10 +40,15 @@ def check_arguments(arguments: Sequence[str], config_name: str) -> None:
 
 def _check_choice(override: str) -> None:
     """Refuses to choose nothing of a group, or a number: of this Hydra speaks in its own words alone."""
+    if override.startswith("="):
+        raise UsageError(f"{override!r} cannot be read; write KEY=VALUE")
+    if override.startswith("~") and override[1:] in groups():
+        group = override[1:]
+        raise UsageError(f"{group} has no choice; leave it out, or choose one of {', '.join(options(group))}")
     group, given, value = override.partition("=")
     if not given or group not in groups():
         return
-    if value == "null" or re.fullmatch(r"\s*|[-+]?[\d.]+|true|false|\{.*", value, re.IGNORECASE):
+    if value in ("null", *NOT_CHOICES) or re.fullmatch(r"\s*|[-+]?[\d.]+|true|false|\{.*", value, re.IGNORECASE):
         choices = ", ".join(options(group))
         raise UsageError(f"{override}: {group} has no choice {value or 'without a name'}; there are {choices}")
 

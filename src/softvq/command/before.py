@@ -1,5 +1,8 @@
 """What is checked before Hydra makes a run's folder: a refusal leaves nothing behind."""
 
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from hydra.experimental.callback import Callback
@@ -7,6 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from softvq.command.program import plain_errors
 from softvq.config.schema import kind_of
+from softvq.config.settings import check_settings
+from softvq.config.targets import missing_target
 
 OF_SWEEPS = ("hydra/launcher", "hydra.launcher", "hydra.sweep", "hydra.sweeper")
 
@@ -16,17 +21,28 @@ class Checks(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Checks a single run as a whole."""
-        with plain_errors():
+        with _refusing():
             _refuse_unheeded(config, OF_SWEEPS, "is for sweeps, and this is a single run; add -m, or drop it")
             _check_folders(config)
             _check_run(config)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Checks what the cells of a sweep share; the sweep's plan checks the cells."""
-        with plain_errors():
+        with _refusing():
             why = "is for a single run; the folder of a sweep is hydra.sweep.dir=PATH"
             _refuse_unheeded(config, ("hydra.run",), why)
             _check_folders(config)
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Ends the program where something is refused; Hydra would go on after what a callback raises, with a warning."""
+    try:
+        with plain_errors():
+            yield
+    except Exception:
+        traceback.print_exc()
+        raise SystemExit(1) from None
 
 
 def _typed(config: DictConfig) -> list[str]:
@@ -54,6 +70,10 @@ def _check_run(composed: DictConfig) -> None:
     from softvq.run.cell import read_cell
 
     config = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+    check_settings(config)  # before the folder's name is made of them
+    source = "data.source._target_"
+    if fault := missing_target(source, OmegaConf.select(config, source)):
+        raise ValueError(fault)
     cell = read_cell(config, composed.hydra, composed.hydra.run.dir, None)
     info = prepared_info(cell.source(), cell.config.data.root)
     if info is not None and cell.state(cell.settings(info)) == "finished":

@@ -7,7 +7,6 @@ from omegaconf import DictConfig
 
 from softvq.command import program
 from softvq.config.compose import CONF_DIR
-from softvq.config.errors import missing_values
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="evaluate")
@@ -16,8 +15,6 @@ def run(config: DictConfig) -> None:
     from softvq.run.evaluate import evaluate_run
 
     with program.plain_errors():
-        if missing := missing_values(config):
-            raise ValueError("\n  ".join(missing))
         evaluate_run(config)
 
 

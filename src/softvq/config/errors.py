@@ -76,7 +76,8 @@ def culprit(error: Exception, overrides: Sequence[str]) -> str | None:
         key = error.full_key
     else:
         named = re.search(
-            r"Could not (?:override|delete from config\.) '([^']+)'|argument '([^=]+)=|Multiple values for ([\w/]+)",
+            r"Could not (?:override|delete from config\.) '([^']+)'|argument '([^=]+)=|parameters? '([^=]+)=|"
+            r"Multiple values for ([\w/]+)",
             message,
         )
         key = next((name for name in named.groups() if name), None) if named else None
@@ -112,7 +113,7 @@ def explain(error: Exception, override: str | None, config: Mapping[str, Any], o
         return f"{override}: {key} has no choice {value}; {_instead(value, choices)}"
     if isinstance(error, OmegaConfBaseException):
         return f"{override}: {first_line}"
-    if "Ambiguous value" in first_line:
+    if "Ambiguous value" in first_line or "requires --multirun" in first_line:
         listed = "" if key in groups() else f", or write a list as {key}=[{value}]"
         return f"{override} names several values; add -m to run each of them{listed}"
     if "Multiple values" in first_line:
@@ -141,7 +142,7 @@ def _unknown(key: str, value: str, config: Mapping[str, Any], own: Sequence[Path
             f"key {leaf} in {parent}; {_instead(leaf, [str(name) for name in node if not str(name).startswith('_')])}"
         )
     known = [*leaf_keys(config), *groups()]
-    if written := None if nearest(key, groups()) else written_here(leaf):
+    if written := written_here(leaf):
         return f"key {key}; write {written.replace('VALUE', value or 'VALUE')}{_where(written, known, own)}"
     close = nearest(key, known)
     return f"key {key}{close or '; `softvq train --help` shows the groups, `--cfg job` all keys'}"

@@ -6,6 +6,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from softvq.config.compose import groups, options
+from softvq.config.errors import missing_values
 from softvq.config.names import settings_of
 from softvq.config.schema import NEEDED, kind_of
 
@@ -16,7 +17,7 @@ ELEMENTWISE |= {"softvq.training.tensorflow_adam.TensorFlowAdam"}
 
 
 def check_settings(config: DictConfig, evaluating: bool = False) -> None:
-    """Refuses values of the wrong kind, and a configuration that lacks what a run needs.
+    """Refuses values that are missing or of the wrong kind, and a configuration that lacks what a run needs.
 
     Args:
         config: what was composed, without its part under `hydra`.
@@ -25,6 +26,8 @@ def check_settings(config: DictConfig, evaluating: bool = False) -> None:
     Raises:
         ValueError: listing every such value with its key and what it may be.
     """
+    if missing := missing_values(config):
+        raise ValueError("\n  ".join(missing))
     faults = [] if evaluating else _lacking(config)
     written = settings_of(config)
     for key, as_written in written.items():

@@ -13,7 +13,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from softvq.bounded_files import UnreadableFileError, read_json, read_yaml
 from softvq.config.compose import compose, own_folders, refuse_shadowed
-from softvq.config.errors import missing_values
 from softvq.config.identity import config_hash, differences, result_settings
 from softvq.config.launcher import threads_of_job
 from softvq.config.names import chosen_settings
@@ -173,8 +172,6 @@ def read_cell(config: DictConfig, hydra: DictConfig, folder: str | Path, launche
         DataError: if the headers cannot be read.
         ValueError: for values that are missing or of the wrong kind.
     """
-    if missing := missing_values(config):
-        raise ValueError("\n  ".join(missing))
     choices = dict(hydra.runtime.choices)
     refuse_shadowed(hydra)
     check_settings(config)

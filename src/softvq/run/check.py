@@ -112,6 +112,9 @@ def _callbacks(config: DictConfig) -> list[str]:
     faults = []
     for name, settings in config.trainer.callbacks.items():
         key = f"trainer.callbacks.{name}"
+        if "_target_" not in settings:
+            faults.append(f"{key} must name its class; write +{key}._target_=CLASS")
+            continue
         try:
             callback = instantiate(settings)
         except Exception as error:
