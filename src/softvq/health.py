@@ -226,8 +226,8 @@ def _symptoms(numbers: Mapping[str, float | int]) -> list[tuple[str, str]]:
     units, active = numbers["units"], numbers["active_units"]
     if active == 0 or active < 0.05 * units:
         advice = (
-            "the posterior has collapsed onto the prior: lower the KL's weight or let its capacity rise slowly "
-            "(bottleneck=capacity_vae)"
+            "the posterior of the others has collapsed onto the prior: lower the KL's weight, or let its capacity rise "
+            "slowly (bottleneck=capacity_vae)"
             if gaussian
             else "the code is nearly the same for every image: lower optimizer.lr or penalty_weight"
         )

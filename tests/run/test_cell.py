@@ -41,6 +41,13 @@ def test_every_row_runs_on_digits_through_to_its_metrics(bottleneck: str, tmp_pa
     assert all(float(row["train/active_units"]) >= 0 for row in rows)
 
 
+def test_a_run_that_cannot_learn_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(tmp_path / "still", "data=digits", "bottleneck=identity", "optimizer.lr=0", *SMALL_MLP)
+    assert "optimizer.lr=0: nothing is learned" in capsys.readouterr().err
+    run(tmp_path / "learning", "data=digits", "bottleneck=identity", *SMALL_MLP)
+    assert "nothing is learned" not in capsys.readouterr().err
+
+
 # --- sources
 
 

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import TYPE_CHECKING
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from softvq.checks import at_least
 from softvq.console import screen
@@ -63,15 +63,17 @@ class KMeansProbe:
         from sklearn.cluster import KMeans  # seconds to load
         from sklearn.exceptions import ConvergenceWarning
 
+        libraries = ThreadpoolController()  # to look for them takes as long as a tenth of a start
+
         def start(seed: int) -> "KMeans":
-            with threadpool_limits(1, user_api="openmp"):  # of this Python thread alone
+            with libraries.limit(limits=1, user_api="openmp"):  # of this Python thread alone
                 kmeans = KMeans(
                     n_clusters, init=self.init, n_init=1, max_iter=self.max_iter, tol=self.tol, random_state=seed
                 )
                 return kmeans.fit(features)
 
         seeds = [int(child.generate_state(1)[0]) for child in np.random.SeedSequence(self.seed).spawn(self.n_init)]
-        with threadpool_limits(1, user_api="blas"), warnings.catch_warnings():
+        with libraries.limit(limits=1, user_api="blas"), warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # it is told once, below, and not for each start
             pool = ThreadPoolExecutor(max(1, jobs))
             try:

@@ -155,6 +155,8 @@ def _train(cells: Sequence[Cell], resume_from: Sequence[Path]) -> list[Results]:
     commit_before, threads = commit(), config.trainer.threads or cores()
     start = datetime.now().astimezone().isoformat(timespec="seconds")
     _set_up_process(config, threads)
+    if config.optimizer.get("lr") == 0 and config.trainer.max_steps:
+        screen.print_warning("optimizer.lr=0: nothing is learned; bottleneck=untrained is the row for such a model")
     parts = [_build_part(cell, threads) for cell in cells]
     if not resume_from:
         for part in parts:
