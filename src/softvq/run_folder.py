@@ -3,6 +3,7 @@
 Neither a killed process nor a power loss leaves half a file under a name that a run reads.
 """
 
+import errno
 import json
 import os
 import re
@@ -48,11 +49,13 @@ class RunFolder:
             raise ValueError(unusable(error)) from error
 
     def check_own(self) -> None:
-        """Refuses a folder of somebody's own files.
+        """Refuses a folder of somebody's own files, and a file in its place.
 
         Raises:
             ValueError: naming some of the files.
         """
+        if self.path.exists() and not self.path.is_dir():
+            raise ValueError(unusable(FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self.path))))
         if foreign := self.foreign_files():
             named = ", ".join(repr(name) for name in foreign[:3]) + (" ..." if len(foreign) > 3 else "")
             raise ValueError(

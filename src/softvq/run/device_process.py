@@ -1,0 +1,30 @@
+"""A further process of a run on several devices: it trains along with the first one, which started it."""
+
+import os
+import pickle
+import sys
+
+from softvq import stop
+from softvq.run.process import DEVICE, RANK, end_with
+
+
+def main() -> None:
+    """What a further process does: it trains the cells that it is sent, and ends with the first one at any time."""
+    stop.leave_to_parent()
+    end_with(int(os.environ[DEVICE].split(":")[0]))
+    status = 0
+    try:
+        cells = pickle.load(sys.stdin.buffer)
+        from softvq.run.train import train
+
+        for _, metrics in train(cells):
+            if isinstance(metrics, Exception):
+                raise metrics
+    except stop.Stopped:  # the first process tells of it
+        pass
+    except Exception as error:
+        status = 1
+        if not hasattr(error, "step"):  # as the first process fails, too
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            os.write(2, f"error: device {RANK}: {reason}\n".encode("utf-8", "replace"))
+    os._exit(status)  # Python would take seconds to take torch's objects apart
