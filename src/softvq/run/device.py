@@ -10,7 +10,10 @@ from softvq.run.cell import Cell
 from softvq.run.process import DEVICE
 
 # The new process finds what this one finds, also where a script or a test has put further folders on the path.
-PROGRAM = "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); from softvq.run.device_process import main; main()"
+PROGRAM = (
+    "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer)\n"
+    "from softvq.run.device_process import main; main()"
+)
 
 
 def start_processes(cells: Sequence[Cell], devices: int, port: int) -> list[subprocess.Popen[bytes]]:
