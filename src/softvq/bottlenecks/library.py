@@ -43,12 +43,17 @@ class LibraryQuantizer(Bottleneck):
         with needed(f"bottleneck.quantizer={quantizer}", "vq"):
             import vector_quantize_pytorch
         try:
-            made = getattr(vector_quantize_pytorch, quantizer)(dim=d, **options)
+            with torch.device(
+                "cpu"
+            ):  # the package computes with numbers, which the device `meta` of a plan's check lacks
+                made = getattr(vector_quantize_pytorch, quantizer)(dim=d, **options)
         except (AssertionError, TypeError) as error:
             reason = str(error) or "they do not fit together"
             raise ValueError(f"bottleneck.options are not {quantizer}'s: {reason}") from error
         self.d, self.loss_weight = d, loss_weight
-        self.quantizer: Any = _without_flags(made).train()  # the package's copies may come in evaluation mode
+        self.quantizer: Any = (
+            _without_flags(made).to(torch.get_default_device()).train()
+        )  # the package's copies may come in evaluation mode
 
     @property
     def heads(self) -> dict[str, int]:
