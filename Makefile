@@ -53,6 +53,9 @@ endif
 evidence: setup ## every run behind docs/results.md, most valuable first; goes on where it stopped: JOBS= LOGS= ARGS=
 	$(BIN)/python benchmarks/evidence.py --logs $(LOGS) $(if $(JOBS),--jobs $(JOBS)) $(ARGS)
 
+results: setup ## takes finished runs below LOGS into docs/results/, and renews what the pages show of them
+	$(BIN)/python benchmarks/results.py $(LOGS)
+
 report: setup ## tables and report.html from the run folders below LOGS, into REPORT
 	$(BIN)/softvq report $(LOGS) --out $(REPORT)
 
@@ -77,4 +80,4 @@ bench-seeds: setup ## seeds trained at once beside one after the other: QUICK=1 
 lock: setup ## renews requirements.lock from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --all-extras pyproject.toml -o requirements.lock
 
-.PHONY: docs help setup demo test test-all lint reproduce evidence report dashboard bench bench-growth bench-seeds lock
+.PHONY: docs help setup demo test test-all lint reproduce evidence results report dashboard bench bench-growth bench-seeds lock

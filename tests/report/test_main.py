@@ -91,7 +91,8 @@ def test_a_report_is_made_from_the_table_of_an_earlier_one(report, tmp_path, cap
     first = report[0] / "runs.csv"
     assert main([str(first), "--out", str(tmp_path)]) == 0
     assert "7 finished; report: " in capsys.readouterr().out
-    assert (tmp_path / "runs.csv").read_text() == first.read_text()
+    for table in ("runs.csv", "evaluations.csv", "tables.md"):
+        assert (tmp_path / table).read_text() == (report[0] / table).read_text()
 
 
 def test_the_committed_table_of_runs_is_read_whole_and_written_as_it_is(defaults):

@@ -3,7 +3,6 @@
 from collections import defaultdict
 from dataclasses import dataclass
 
-from softvq.config.identity import config_hash
 from softvq.report.judge.entries import Entry
 from softvq.report.judge.statistics import Summary, summarize
 from softvq.report.read.run import Evaluation
@@ -34,7 +33,7 @@ def evaluated(entry: Entry) -> list[Evaluated]:
     found: dict[tuple[str, str, str, str], dict[str, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
     for run in entry.runs:
         for evaluation in run.evaluations:
-            key = (_protocol(evaluation), evaluation.tap, evaluation.data, config_hash(evaluation.settings))
+            key = (_protocol(evaluation), evaluation.tap, evaluation.data, evaluation.settings_hash)
             for metric, value in evaluation.values.items():
                 found[key][metric][run.seed] = value
     return [
@@ -45,5 +44,4 @@ def evaluated(entry: Entry) -> list[Evaluated]:
 
 def _protocol(evaluation: Evaluation) -> str:
     """The protocol's name, and its seed where that is not the usual one."""
-    seed = evaluation.settings.get("seed")
-    return f"{evaluation.protocol}, probes.seed={seed}" if seed else evaluation.protocol
+    return f"{evaluation.protocol}, probes.seed={evaluation.seed}" if evaluation.seed else evaluation.protocol

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from softvq.bounded_files import printable
+from softvq.report.read.evaluations_csv import FILE, with_evaluations
 from softvq.report.read.fields import DamagedRunError
 from softvq.report.read.folders import run_folders
 from softvq.report.read.run import FAILED, FINISHED, STOPPED_EARLY, UNFINISHED, Run
@@ -48,6 +49,8 @@ class Collection:
 def collect(logs: Sequence[Path]) -> Collection:
     """Every run below folders, in the order of their names, and those of tables that an earlier report wrote.
 
+    Beside a table of runs its table of evaluations is read, too.
+
     Args:
         logs: folders, or files named `*.csv`.
 
@@ -57,7 +60,7 @@ def collect(logs: Sequence[Path]) -> Collection:
     """
     found = Collection()
     for table in (path for path in logs if path.suffix == ".csv" and not path.is_dir()):
-        found.runs += read_runs_csv(table)
+        found.runs += with_evaluations(read_runs_csv(table), table.with_name(FILE))
     for path, name in run_folders([path for path in logs if path.suffix != ".csv" or path.is_dir()]):
         folder = printable(name)
         try:

@@ -5,26 +5,27 @@ from pathlib import Path
 from typing import Any
 
 from softvq.bounded_files import printable, printable_values, read_json
+from softvq.config.identity import config_hash
 from softvq.report.read.fields import DamagedRunError, mapping_in, measured_values, need
 from softvq.report.read.run import Evaluation
 
 DECIDE_NO_NUMBER = ("save_latents", "tsne_points")  # of a protocol's settings
 
 
-def read_evaluations(run: Path, config_hash: str) -> tuple[list[Evaluation], list[str]]:
+def read_evaluations(run: Path, run_hash: str) -> tuple[list[Evaluation], list[str]]:
     """The evaluations in a run's folder, and what is wrong with files that should hold one.
 
     Args:
         run: the folder.
-        config_hash: of the run; an evaluation of other weights is refused.
+        run_hash: the run's config_hash; an evaluation of other weights is refused.
     """
     found, problems = [], []
     for path in sorted((run / "evaluations").glob("*.json")):
         name = f"evaluations/{printable(path.name)}"
         try:
             content = printable_values(mapping_in(path, read_json) or {})
-            if need(content, "config_hash", str, name) != config_hash:
-                raise DamagedRunError(f"{name}: config_hash is {content['config_hash']}, the run's is {config_hash}")
+            if need(content, "config_hash", str, name) != run_hash:
+                raise DamagedRunError(f"{name}: config_hash is {content['config_hash']}, the run's is {run_hash}")
             found.append(_evaluation(content, name))
         except DamagedRunError as error:
             problems.append(str(error))
@@ -38,6 +39,7 @@ def _evaluation(content: Mapping[str, Any], name: str) -> Evaluation:
         protocol=need(protocol, "name", str, name),
         tap=need(protocol, "tap", str, name),
         data=need(content, "data", str, name),
-        settings={key: value for key, value in protocol.items() if key not in DECIDE_NO_NUMBER},
+        seed=need(protocol, "seed", int, name),
+        settings_hash=config_hash({key: value for key, value in protocol.items() if key not in DECIDE_NO_NUMBER}),
         values=measured_values(content, name),
     )

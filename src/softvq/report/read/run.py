@@ -48,7 +48,8 @@ class Evaluation:
     Attributes:
         file: its name below the run's `evaluations`.
         data: what was probed; not always what was trained on.
-        settings: the protocol's, those that decide numbers.
+        seed: of the probes.
+        settings_hash: of the protocol's settings, those that decide numbers.
         values: as those of a `Run`.
     """
 
@@ -56,7 +57,8 @@ class Evaluation:
     protocol: str
     tap: str
     data: str
-    settings: Mapping[str, Any]
+    seed: int
+    settings_hash: str
     values: Mapping[str, float]
 
 

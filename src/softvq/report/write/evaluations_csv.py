@@ -15,10 +15,11 @@ NUMBERS = (*PROBE_METRICS, MSE)
 def evaluations_csv(runs: Sequence[Run]) -> str:
     """The table of all evaluations, in the order of their runs.
 
-    `trained_on` is the run's data, `data` what was probed.
+    `trained_on` is the run's data, `data` what was probed, `settings_hash` that of the protocol's settings.
     """
     text = io.StringIO()
-    columns = [*FIRST, "trained_on", "data", "protocol", "probe_seed", "tap", *NUMBERS, *LAST, "file"]
+    own = ("data", "protocol", "tap", "file", "settings_hash")
+    columns = [*FIRST, "trained_on", "data", "protocol", "probe_seed", "tap", *NUMBERS, *LAST, "file", "settings_hash"]
     writer = csv.DictWriter(text, columns, lineterminator="\n", restval="")
     writer.writeheader()
     for run in runs:
@@ -27,8 +28,8 @@ def evaluations_csv(runs: Sequence[Run]) -> str:
                 {
                     **{name: getattr(run, name) for name in (*FIRST, *LAST)},
                     "trained_on": run.data,
-                    **{name: getattr(found, name) for name in ("data", "protocol", "tap", "file")},
-                    "probe_seed": found.settings.get("seed"),
+                    **{name: getattr(found, name) for name in own},
+                    "probe_seed": found.seed,
                     **found.values,
                 }
             )

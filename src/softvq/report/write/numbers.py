@@ -86,7 +86,7 @@ def diagnosed(diagnostics: Mapping[str, float]) -> str:
         >>> diagnosed({"active_units": 64.0, "dead_codes": 12.3333, "K": 128})
         'active units 64, dead codes 12.33'
     """
-    shown_ones = {name: value for name, value in diagnostics.items() if name not in SET_UP}
+    shown_ones = {name: value for name, value in sorted(diagnostics.items()) if name not in SET_UP}
     return ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in shown_ones.items())
 
 

@@ -1,0 +1,251 @@
+"""The tables of docs/results.md and README.md, from the runs in docs/results/."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from table import markdown_table
+
+from softvq.published import LABELS, MSE, PROBE_METRICS, published, row_name
+from softvq.report.judge.entries import Entry, make_entries
+from softvq.report.judge.evaluations import evaluated
+from softvq.report.judge.experiments import make_experiments, value_of
+from softvq.report.judge.paper_tables import make_paper_tables
+from softvq.report.judge.statistics import summarize
+from softvq.report.read.collection import Collection
+from softvq.report.read.departures import DefaultSettings
+from softvq.report.read.run import Run
+from softvq.report.write.numbers import claim_in_numbers
+from softvq.report.write.results import results
+
+NONE = "-"
+ACCURACIES = ("clustering_accuracy", "classification_accuracy")  # of the paper's Table 2, which has no NMI
+
+
+class Findings:
+    """Runs, grouped as the tables need them.
+
+    Attributes:
+        content: all that the report says.
+        experiments: name -> its rows.
+        papers: fidelity -> the paper's tables.
+    """
+
+    def __init__(self, runs: Sequence[Run]) -> None:
+        defaults = DefaultSettings()
+        self.content = results(Collection(list(runs)), defaults)
+        self.experiments = {found.name: found.entries for found in make_experiments(runs, defaults)}
+        self.papers = {found.fidelity: found for found in make_paper_tables(make_entries(runs, defaults))}
+
+    def table(self, fidelity: str, data: str) -> list[Entry]:
+        """The rows of the paper's table that have runs."""
+        found = self.papers.get(fidelity)
+        return [e for (name, _), e in found.entries.items() if name == data and e.runs] if found else []
+
+    def of(self, experiment: str) -> list[Entry]:
+        """The rows of an experiment that have runs."""
+        return [entry for entry in self.experiments.get(experiment, ()) if entry.runs]
+
+
+def table_1(findings: Findings) -> str:
+    """Table 1 under both fidelities: means with intervals, or the seeds one by one, beside the paper."""
+    entries = [(f, e) for f in ("paper", "released") for e in findings.table(f, "mnist")]
+    rows = []
+    for fidelity, entry in entries:
+        if fidelity == "released" and entry.seedless:
+            continue
+        name = row_name(entry.bottleneck, "table_1") + (", `fidelity=released`" if fidelity == "released" else "")
+        row = [name, _seeds(entry)]
+        for metric in PROBE_METRICS:
+            row += [_percent(entry, metric), _paper(entry, metric)]
+        rows.append([*row, _number(entry, MSE), *(_diagnostic(entry, name) for name in ("active_units", "perplexity"))])
+    head = ["row", "seeds"]
+    for metric in PROBE_METRICS:
+        head += [LABELS[metric].lower() if metric != "clustering_nmi" else "NMI", "paper"]
+    return markdown_table([*head, "MSE / var", "active units", "perplexity"], rows)
+
+
+def readme(findings: Findings) -> str:
+    """A number a seed beside the paper's, for the README."""
+    rows = []
+    for fidelity in ("paper", "released"):
+        for entry in findings.table(fidelity, "mnist"):
+            if fidelity == "released" and entry.seedless:
+                continue
+            name = f"`{entry.bottleneck}`" + (", `fidelity=released`" if fidelity == "released" else "")
+            rows.append([name, *(f"{_each(entry, m)} / {_paper(entry, m)}" for m in PROBE_METRICS)])
+    return markdown_table(["`bottleneck=`", "clustering accuracy", "NMI", "classification"], rows)
+
+
+def kl_sweep(findings: Findings) -> str:
+    """What the weight of the KL does; weights 1 and 20 are Table 1's VAE and beta-VAE."""
+    entries = findings.of("kl_sweep")
+    entries += [e for e in findings.table("paper", "mnist") if e.bottleneck in ("vae", "beta_vae")]
+    return _sweep(entries, "bottleneck.kl_weight", "weight", {"vae": 1.0, "beta_vae": 20.0})
+
+
+def vq_weights(findings: Findings) -> str:
+    """What plain VQ's two weights do."""
+    return _studies(findings.of("vq_weights"), ("bottleneck.codebook_weight", "bottleneck.commitment_weight"))
+
+
+def k_sweep(findings: Findings) -> str:
+    """What the number of codewords does."""
+    return _studies(findings.of("k_sweep"), ("bottleneck.K",))
+
+
+def noise_sweep(findings: Findings) -> str:
+    """What the variance of the latent noise does."""
+    return _studies(findings.of("noise_sweep"), ("bottleneck.sigma_eps",))
+
+
+def soft_vq_factors(findings: Findings) -> str:
+    """One of soft VQ's choices changed at a time, at full length."""
+    return _studies(findings.of("soft_vq_factors"), ("bottleneck._target_", "data.batch_size"))
+
+
+def _sweep(entries: Sequence[Entry], key: str, heading: str, usual: Mapping[str, float]) -> str:
+    def at(entry: Entry) -> float:
+        value = value_of(entry, key)
+        return float(usual[entry.bottleneck] if value is None else value)
+
+    rows = [
+        [f"{at(entry):g}", *_numbers(entry), _diagnostic(entry, "active_units")] for entry in sorted(entries, key=at)
+    ]
+    head = [heading, "seeds", "clustering", "NMI", "classification", "MSE / var", "active units"]
+    return markdown_table(head, rows)
+
+
+def _studies(entries: Sequence[Entry], keys: Sequence[str]) -> str:
+    if not entries:
+        return "Not run yet."
+    rows = [
+        [
+            *(_brief(value_of(entry, key)) for key in keys),
+            *_numbers(entry),
+            *(_diagnostic(entry, name) for name in ("perplexity", "dead_codes")),
+        ]
+        for entry in entries
+    ]
+    named = [f"`{key}`" for key in keys]
+    head = [*named, "seeds", "clustering", "NMI", "classification", "MSE / var", "perplexity", "dead codes"]
+    return markdown_table(head, rows)
+
+
+def berthelot(findings: Findings) -> str:
+    """The same codes probed as the paper's text has it and as Berthelot et al.'s public code does."""
+    rows = []
+    for experiment in ("table_1", "kl_sweep"):
+        for entry in findings.of(experiment):
+            for found in evaluated(entry):
+                if found.protocol != "berthelot":
+                    continue
+                name = row_name(entry.bottleneck)
+                weight = value_of(entry, "bottleneck.kl_weight") if experiment == "kl_sweep" else None
+                name += f", weight {weight:g}" if weight is not None else ""
+                name += ", `fidelity=released`" if entry.fidelity == "released" else ""
+                seeds = sorted(found.values["clustering_accuracy"])
+                row = [name, f"`{found.tap}`", ", ".join(map(str, seeds))]
+                for metric in PROBE_METRICS[:2]:
+                    raw = [value for seed, value in entry.values(metric).items() if seed in seeds]
+                    row += [_of(raw, 100), _of([found.values[metric][seed] for seed in seeds], 100)]
+                    row += [_paper(entry, metric) if experiment == "table_1" else NONE]
+                rows.append(row)
+    head = ["row", "tap", "seeds", "clustering raw", "whitened", "paper", "NMI raw", "whitened", "paper"]
+    return markdown_table(head, rows)
+
+
+def search(findings: Findings) -> str:
+    """One of soft VQ's choices changed at a time, on validation images."""
+    return _studies(
+        findings.of("search"), ("fidelity", "bottleneck._target_", "bottleneck.sigma_eps", "data.batch_size")
+    )
+
+
+def table_2(findings: Findings) -> str:
+    """CIFAR-10's column on the JPEG copy."""
+    rows = [
+        [
+            row_name(e.bottleneck, "table_2"),
+            f"{e.steps:,}" if e.steps else NONE,
+            _seeds(e),
+            *(text for m in ACCURACIES for text in (_percent(e, m), _paper(e, m, "cifar10"))),
+            _number(e, MSE),
+        ]
+        for e in findings.of("table_2")
+    ]
+    return markdown_table(
+        ["row", "steps", "seeds", "clustering", "paper", "classification", "paper", "MSE / var"], rows
+    )
+
+
+def claims(findings: Findings) -> str:
+    """The paper's claims about MNIST, under each fidelity."""
+    rows = [
+        [claim["title"], f"`{tables['fidelity']}`", claim["outcome"], claim_in_numbers(claim)]
+        for tables in findings.content["paper_tables"]
+        for claim in tables["claims"]
+        if claim["comparisons"] and claim["outcome"] != "not run"
+    ]
+    return markdown_table(["claim", "`fidelity=`", "outcome", "numbers"], rows)
+
+
+def _seeds(entry: Entry) -> str:
+    return NONE if entry.seedless else ", ".join(str(run.seed) for run in entry.runs)
+
+
+def _numbers(entry: Entry) -> list[str]:
+    """Seeds, the probes' numbers and the distortion."""
+    return [_seeds(entry), *(_percent(entry, metric) for metric in PROBE_METRICS), _number(entry, MSE)]
+
+
+def _percent(entry: Entry, metric: str) -> str:
+    return _of(list(entry.values(metric).values()), 100)
+
+
+def _number(entry: Entry, metric: str) -> str:
+    return _of(list(entry.values(metric).values()), 1, 3)
+
+
+def _diagnostic(entry: Entry, name: str) -> str:
+    values = [run.diagnostics[name] for run in entry.runs if run.diagnostics.get(name) is not None]
+    return " / ".join(f"{value:.0f}" for value in values) or NONE
+
+
+def _each(entry: Entry, metric: str) -> str:
+    return ", ".join(f"{100 * value:.1f}" for value in entry.values(metric).values()) or NONE
+
+
+def _paper(entry: Entry, metric: str, data: str | None = None) -> str:
+    value = published(data or entry.data, entry.bottleneck).get(metric)
+    return NONE if value is None else f"{100 * value:.1f}"
+
+
+def _of(values: Sequence[float], scale: float, digits: int = 1) -> str:
+    """Mean and half the 95 % interval; the values one by one where there are too few of them."""
+    if not values:
+        return NONE
+    found = summarize(values)
+    if found.half_width is None:
+        return " / ".join(f"{scale * value:.{digits}f}" for value in values)
+    return f"{scale * found.mean:.{digits}f} ± {scale * found.half_width:.{digits}f}"
+
+
+def _brief(value: object) -> str:
+    return NONE if value is None else f"`{str(value).rpartition('.')[2] if isinstance(value, str) else value}`"
+
+
+TABLES: dict[str, Callable[[Findings], str]] = {
+    table.__name__: table
+    for table in (
+        table_1,
+        readme,
+        claims,
+        kl_sweep,
+        vq_weights,
+        k_sweep,
+        noise_sweep,
+        soft_vq_factors,
+        berthelot,
+        search,
+        table_2,
+    )
+}

@@ -1,0 +1,75 @@
+"""Takes finished runs into docs/results/ and writes what the pages show of them: `make results LOGS=...`.
+
+A page has a place for each table, `<!-- runs: NAME -->` to `<!-- end -->`; what stands there comes from the committed
+tables of runs alone.
+"""
+
+import argparse
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from result_tables import TABLES, Findings
+from turns import HERE
+
+from softvq.published import PROBE_METRICS, data_order, row_order
+from softvq.report.judge.experiments import ORDER
+from softvq.report.read.collection import Collection, collect
+from softvq.report.read.departures import DefaultSettings
+from softvq.report.read.run import UNFINISHED, Run
+from softvq.report.read.runs_csv import runs_csv
+from softvq.report.write.evaluations_csv import evaluations_csv
+from softvq.report.write.plots import results_plot
+from softvq.report.write.results import results
+from softvq.run_folder import write_text
+
+ROOT = HERE.parent
+RESULTS = ROOT / "docs" / "results"
+PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
+PLACE = re.compile(r"(<!-- runs: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def merged(known: Sequence[Run], new: Sequence[Run]) -> list[Run]:
+    """The runs of both, in the order of the tables; of two runs of one experiment and configuration the new one."""
+    runs = {(run.experiment, run.config_hash, run.data_sha256): run for run in (*known, *new)}
+    return sorted(runs.values(), key=_place)
+
+
+def _place(run: Run) -> tuple[object, ...]:
+    experiment = (ORDER.index(run.experiment) if run.experiment in ORDER else len(ORDER), run.experiment)
+    return (*experiment, data_order(run.data), row_order(run.bottleneck), run.fidelity, run.settings_hash, run.seed)
+
+
+def filled(page: str, findings: Findings) -> str:
+    """A page's text with its tables as the runs have them now."""
+    return PLACE.sub(lambda place: f"{place[1]}\n{TABLES[place[2]](findings)}\n\n{place[3]}", page)
+
+
+def write(runs: Sequence[Run]) -> None:
+    """The tables of runs and of evaluations, and the plot of each experiment of the paper's."""
+    defaults = DefaultSettings()
+    write_text(RESULTS / "runs.csv", runs_csv(runs, [defaults.departures(run) for run in runs]))
+    write_text(RESULTS / "evaluations.csv", evaluations_csv(runs))
+    for experiment in results(Collection(list(runs)), defaults)["experiments"]:
+        if experiment["name"] == "table_1":
+            svg = results_plot(experiment["rows"], PROBE_METRICS).svg.decode()
+            write_text(RESULTS / "table_1.svg", svg)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("logs", nargs="*", type=Path, help="folders of finished runs to take in")
+    args = parser.parse_args()
+    known = collect([RESULTS / "runs.csv"]).runs
+    if args.logs:
+        new = [run for run in collect(args.logs).runs if run.status != UNFINISHED]
+        write(merged(known, new))
+        print(f"{len(new)} runs read; {RESULTS.relative_to(ROOT)} has {len(merged(known, new))}")
+    findings = Findings(collect([RESULTS / "runs.csv"]).runs)
+    for page in PAGES:
+        text = filled(page.read_text(encoding="utf-8"), findings)
+        write_text(page, text)
+
+
+if __name__ == "__main__":
+    main()
