@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from golden import golden, sigmoid
-from zoo import B, M, d, draw, make, random_heads
+from zoo import B, M, d, draw, images, loss, make, model, random_heads
 
 from softvq.bottlenecks.scalar import LogisticMixtures
 
@@ -22,7 +22,8 @@ def mass(y, weights):
 
 def evaluate(now, held, given, rounds):
     settings = given.settings
-    y, y_held = (world.encode(given.x)["z_e"] / settings.step_size for world in (now, held))
+    unit = settings.step_size * (held.weights["scale"] if rounds else 1)
+    y, y_held = (world.encode(given.x)["z_e"] / unit for world in (now, held))
     if not given.training and not rounds:
         y = np.round(y_held)
     elif rounds:
@@ -114,6 +115,24 @@ def test_rounding_in_training_is_what_evaluation_does():
     trained = bottleneck(heads, None)
     torch.testing.assert_close(trained.z, bottleneck.eval()(heads, None).z)
     assert trained.z.shape == (B, M, d)
+
+
+def test_rounding_measures_codes_by_their_size_before_training():
+    bottleneck = make("scalar_rounding")
+    codes = 0.01 * random_heads(bottleneck, 200)["z_e"]
+    assert not bottleneck({"z_e": codes}, None).z.any()  # all would be rounded to 0
+    bottleneck.start(codes.flatten(0, 1))
+    z = bottleneck({"z_e": codes}, None).z
+    # In units of its own standard deviation a normal number is nearer to 0 than 1/2 with probability 0.383.
+    assert (z == 0).double().mean().item() == pytest.approx(0.383, abs=0.03)
+
+
+@pytest.mark.parametrize("network", ["mlp", "conv", "conv_spatial"])
+def test_rounding_trains_a_decoder_without_biases_from_the_first_step(network):
+    net = model("scalar_rounding", network)
+    net.bottleneck.start(net.encode(images(network, 64)).flatten(0, 1))
+    loss(net, network=network)["loss"].backward()
+    assert all(parameter.grad.any() for parameter in net.decoder.parameters())
 
 
 @pytest.mark.parametrize(

@@ -81,13 +81,17 @@ class ScalarQuantizer(Bottleneck):
         y = self.entropy_model.sample(uniform, choice.T.reshape(count, positions, self.d))
         return self.step_size * y.round()
 
+    def in_steps(self, z_e: Tensor) -> Tensor:
+        """y, the code in steps; both (B, M, d)."""
+        return z_e / self.step_size
+
     @abstractmethod
     def quantized(self, y: Tensor, noise: Tensor | None) -> Tensor:
         """What stands for round(y) in training; y (B, M, d)."""
 
     def forward(self, heads: dict[str, Tensor], noise: Tensor | None) -> Latent:
         z_e = heads["z_e"]
-        y = self.quantized(z_e / self.step_size, noise)
+        y = self.quantized(self.in_steps(z_e), noise)
         rate = -self.entropy_model.log_mass(y).sum(-1)  # (B, M), nats
         rate_loss = rate.sum(1).mean()
         z = self.step_size * y
@@ -116,9 +120,27 @@ class UniformNoise(ScalarQuantizer):
 class Rounding(ScalarQuantizer):
     """The values are rounded in training, too; the gradient passes as if they were not.
 
+    Codes are measured in the root mean square that they have before training, `scale`. Where an untrained encoder's
+    codes are smaller than half a step all of them are rounded to 0, and a decoder of ReLUs whose biases are 0 passes no
+    gradient at 0: training would stand still. The decoder reads the code in the same unit.
+
     Reference: Theis et al. (2017), section 2.1. Differs from it by: mixtures of logistics in place of Gaussian scale
-    mixtures.
+    mixtures; `scale`, which their encoder has to learn.
     """
+
+    scale: Tensor
+
+    def __init__(self, d: int, step_size: float, components: int, rate_weight: float, codes_to_measure: int) -> None:
+        super().__init__(d, step_size, components, rate_weight)
+        at_least("bottleneck.codes_to_measure", codes_to_measure, 1, whole=True)
+        self.codes_to_start = codes_to_measure
+        self.register_buffer("scale", torch.ones(()))
+
+    def start(self, z_e: Tensor) -> None:
+        self.scale.copy_(z_e.square().mean().sqrt().clamp(min=torch.finfo(z_e.dtype).tiny))
+
+    def in_steps(self, z_e: Tensor) -> Tensor:
+        return z_e / (self.scale * self.step_size)
 
     def quantized(self, y: Tensor, noise: Tensor | None) -> Tensor:
         return straight_through(y, y.round())
