@@ -7,7 +7,7 @@ from golden import golden, sigmoid
 from scipy.special import lambertw
 from zoo import make
 
-from softvq.bottlenecks.delta_vae import DeltaVAE, variance_bounds
+from softvq.bottlenecks.delta_vae import AutoregressiveDeltaVAE, DeltaVAE, variance_bounds
 from softvq.bottlenecks.vae import kl_to_standard_normal
 
 
@@ -70,6 +70,74 @@ def test_gradients_are_finite_up_to_both_ends_of_the_variance(head):
     (latent.z.sum() + latent.penalty).backward()
     assert torch.isfinite(variance.grad).all()
     assert variance.grad.abs().item() < 1e3
+
+
+@golden("delta_vae_sequence")
+def evaluate_sequence(now, held, given):
+    """The KL from the joint distribution of the whole sequence, whose covariance is a^|i - j|."""
+    heads = now.encode(given.x)
+    mean, variance = heads["z_e"], np.exp(heads["log_var"])
+    kl = np.array(
+        [
+            [joint_kl(*unit, given.settings.a) for unit in zip(m.T, v.T, strict=True)]
+            for m, v in zip(mean, variance, strict=True)
+        ]
+    )
+    return {
+        "z": mean if given.noise is None else mean + np.sqrt(variance) * given.noise,
+        "penalty": given.settings.kl_weight * kl.sum(1).mean(),
+        "terms": {"kl_loss": kl.sum(1).mean()},
+    }
+
+
+def joint_kl(mean, variance, a):
+    """KL(N(mean, diag(variance)) || the stationary AR(1) process), nats; mean and variance (n,)."""
+    n = len(mean)
+    prior = a ** np.abs(np.subtract.outer(np.arange(n), np.arange(n)))
+    inverse = np.linalg.inv(prior)
+    log_ratio = np.linalg.slogdet(prior)[1] - np.log(variance).sum()
+    return (log_ratio + np.trace(inverse @ np.diag(variance)) + mean @ inverse @ mean - n) / 2
+
+
+@pytest.mark.parametrize("a", [0.0, 0.4, 0.95])
+@pytest.mark.parametrize(("M", "d"), [(1, 6), (5, 2)])
+def test_a_sequence_has_the_rate_of_its_joint_distribution(M, d, a):
+    bottleneck = AutoregressiveDeltaVAE(d=d, a=a, kl_weight=1.0)
+    mean, log_var = torch.randn(2, 3, M, d).double()
+    found = bottleneck({"z_e": mean, "log_var": log_var}, None).taps["rate"].sum(1) * np.log(2)
+    sequences = (M, d) if M > 1 else (d, 1)
+    for image, rate in enumerate(found):
+        units = (t[image].numpy().reshape(sequences) for t in (mean, log_var.exp()))
+        wanted = sum(joint_kl(*unit, a) for unit in zip(*(u.T for u in units), strict=True))
+        assert rate.item() == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("a", [0.1, 0.4, 0.95])
+@pytest.mark.parametrize(("M", "d", "n"), [(1, 8, 8), (2, 3, 2), (16, 3, 16)])
+def test_a_sequences_rate_never_falls_below_its_floor_and_reaches_it(M, d, n, a):
+    floor = ((n - 2) * np.log(1 + a**2) - np.log(1 - a**2)) / 2 * (M * d // n)
+    bottleneck = AutoregressiveDeltaVAE(d=d, a=a, kl_weight=1.0)
+    random = 3 * torch.randn(2, 2000, M, d).double()
+    assert bottleneck({"z_e": random[0], "log_var": random[1]}, None).taps["rate"].sum(1).min() * np.log(2) > floor
+    # The closest independent posterior: (1 - a^2) / (1 + a^2) inside, 1 - a^2 at both ends.
+    variance = torch.full((n,), (1 - a**2) / (1 + a**2)).double()
+    variance[[0, -1]] = 1 - a**2
+    log_var = variance.log().reshape(-1, 1).expand(-1, M * d // n).reshape(1, M, d)
+    rate = bottleneck({"z_e": torch.zeros(1, M, d).double(), "log_var": log_var}, None).taps["rate"].sum()
+    assert rate.item() * np.log(2) == pytest.approx(floor)
+
+
+def test_a_sequences_samples_are_correlated_as_its_prior():
+    bottleneck = AutoregressiveDeltaVAE(d=2, a=0.6, kl_weight=1.0)
+    z = bottleneck.sample_prior(20_000, 4, torch.Generator().manual_seed(0)).double()
+    lag = torch.tensor([[0, 1, 2, 3], [1, 0, 1, 2], [2, 1, 0, 1], [3, 2, 1, 0]])
+    for unit in z.unbind(-1):
+        torch.testing.assert_close(unit.T.cov(), 0.6 ** lag.double(), rtol=0, atol=0.04)
+
+
+def test_an_unforgetting_prior_is_refused_by_key_and_value():
+    with pytest.raises(Exception, match=r"bottleneck\.a must be below 1, got 1"):
+        make("delta_vae_sequence", "bottleneck.a=1")
 
 
 def test_a_negative_floor_is_refused_by_key_and_value():

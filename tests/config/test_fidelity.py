@@ -228,6 +228,8 @@ def test_the_paper_trains_on_a_multiple_of_the_released_loss(composed, data, bot
         (("data=svhn", "network.d=128"), D_COLOUR, 128),
         (("data=svhn", "network=conv_spatial"), D_COLOUR, 4 * 64),
         (("data=mnist", "network=conv_spatial"), D_MNIST, 4 * 64),  # 28 -> 14 -> 7 -> 4 -> 2 positions a side
+        (("data=svhn", "network=conv_spatial_4x4"), D_COLOUR, 16 * 64),
+        (("data=mnist", "network=conv_spatial_8x8"), D_MNIST, 7 * 7 * 64),
         (("data=arrays", "data.dir=x", "network=conv_spatial", "data.image_shape=[64,48,3]"), 64 * 48 * 3, 4 * 3 * 64),
         (("data=image_folder", "data.dir=x", "network=mlp", "data.image_shape=[9,7,3]"), 9 * 7 * 3, 64),
     ],

@@ -110,6 +110,26 @@ def test_conv_spatial_has_four_codes_of_64_for_a_32_by_32_image(build):
     assert decoder(codes).shape == (2, 32, 32, 3)
 
 
+@pytest.mark.parametrize(
+    ("network", "shape", "positions"),
+    [
+        ("conv_spatial_4x4", (32, 32, 3), 16),
+        ("conv_spatial_4x4", (28, 28, 1), 16),
+        ("conv_spatial_8x8", (32, 32, 3), 64),
+        ("conv_spatial_8x8", (28, 28, 1), 49),
+        ("conv_spatial_8x8", (8, 8, 1), 4),
+        ("conv_small", (28, 28, 1), 1),
+        ("conv_small", (8, 8, 1), 1),
+    ],
+)
+def test_finer_maps_have_as_many_codes_of_64_as_they_say(build, network, shape, positions):
+    encoder, decoder = build(network, shape, {"z_e": 64})
+    codes = encoder(torch.rand(2, *shape))["z_e"]
+    assert codes.shape == (2, positions, 64)
+    assert encoder.positions == positions
+    assert decoder(codes).shape == (2, *shape)
+
+
 def test_spatial_codes_are_the_grid_row_by_row_on_both_sides(build):
     encoder, decoder = build("conv_spatial", (32, 48, 1), {"z_e": 6}, *small("conv"))
     x, codes = torch.rand(2, 32, 48, 1), torch.randn(2, 6, 6)

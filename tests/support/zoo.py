@@ -46,6 +46,9 @@ NETWORKS = {
     "mlp": ((8, 8, 1), ("network.encoder.hidden=[16]", "network.decoder.hidden=[16]")),
     "conv": ((16, 16, 3), ("network.encoder.channels=[4,4,4,8]", "network.decoder.channels=[8,4,4]")),
     "conv_spatial": ((32, 32, 3), ("network.encoder.channels=[4,4,4,8]", "network.decoder.channels=[8,4,4]")),
+    "conv_spatial_4x4": ((32, 32, 3), ("network.encoder.channels=[4,4,8]", "network.decoder.channels=[8,4]")),
+    "conv_spatial_8x8": ((32, 32, 3), ("network.encoder.channels=[4,8]", "network.decoder.channels=[8]")),
+    "conv_small": ((28, 28, 1), ("network.encoder.channels=[4,4,8]", "network.decoder.channels=[8,4]")),
 }
 
 

@@ -1,4 +1,4 @@
-"""A Gaussian posterior that cannot come nearer to its prior than a committed rate (Razavi et al., 2019)."""
+"""Gaussian posteriors that cannot come nearer to their prior than a committed rate (Razavi et al., 2019)."""
 
 import math
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from softvq.bottlenecks.base import Bottleneck, Latent
 from softvq.bottlenecks.vae import kl_to_standard_normal
-from softvq.checks import at_least
+from softvq.checks import at_least, between
 
 SMALLEST_RADICAND = 1e-8  # the root's slope is infinite at 0
 
@@ -25,7 +25,7 @@ class DeltaVAE(Bottleneck):
 
     The probes read mu as z_e.
 
-    Reference: Razavi et al. (2019), section 2.1 and appendix; the independent form, not that of sequences.
+    Reference: Razavi et al. (2019), section 2.1 and appendix: the independent form; positions are independent, too.
     """
 
     def __init__(self, d: int, delta: float, kl_weight: float) -> None:
@@ -59,6 +59,70 @@ class DeltaVAE(Bottleneck):
             terms={"kl_loss": kl_loss},
             taps={"z_e": mean, "log_var": log_var, "rate": kl / math.log(2)},
         )
+
+
+class AutoregressiveDeltaVAE(Bottleneck):
+    r"""Independent posteriors N(mu_t, sigma_t^2) under a prior that ties neighbours z_t of a sequence together.
+
+        z_1 ~ N(0, 1),    z_t | z_{t-1} ~ N(a z_{t-1}, 1 - a^2)
+
+    No independent posterior equals such a prior, so that the KL of a sequence of length n >= 2 is at least
+    ((n - 2) ln(1 + a^2) - ln(1 - a^2)) / 2. With E over z_{t-1} taken in closed form the KL of position t is
+
+        (ln((1 - a^2) / sigma_t^2) + (sigma_t^2 + (mu_t - a mu_{t-1})^2 + a^2 sigma_{t-1}^2) / (1 - a^2) - 1) / 2.
+
+    On a feature map each unit is a sequence over the positions, row by row; of a dense code (M = 1) the units are one
+    sequence. The penalty is kl_weight * KL in nats, summed over the code, mean over the batch.
+
+    Reference: Razavi et al. (2019), the sequential form, and its appendix for the bound. Differs from it by:
+    a dense code is a sequence, too; the decoder is not autoregressive.
+    """
+
+    def __init__(self, d: int, a: float, kl_weight: float) -> None:
+        super().__init__()
+        at_least("network.d", d, 1, whole=True)
+        between("bottleneck.a", a, 0, 1)
+        if a == 1:
+            raise ValueError("bottleneck.a must be below 1, got 1")
+        at_least("bottleneck.kl_weight", kl_weight, 0)
+        self.d, self.a, self.kl_weight = d, a, kl_weight
+
+    @property
+    def heads(self) -> dict[str, int]:
+        return {"z_e": self.d, "log_var": self.d}
+
+    def draw_noise(self, batch: int, positions: int, generator: torch.Generator) -> Tensor:
+        return torch.randn(batch, positions, self.d, generator=generator)
+
+    def sample_prior(self, count: int, positions: int, generator: torch.Generator) -> Tensor:
+        steps = as_sequences(torch.randn(count, positions, self.d, generator=generator))
+        values = [steps[:, 0]]
+        for step in steps[:, 1:].unbind(1):
+            values.append(self.a * values[-1] + math.sqrt(1 - self.a**2) * step)
+        return torch.stack(values, 1).reshape(count, positions, self.d)
+
+    def forward(self, heads: dict[str, Tensor], noise: Tensor | None) -> Latent:
+        mean, log_var = heads["z_e"], heads["log_var"]
+        kl = self.kl(as_sequences(mean), as_sequences(log_var)).reshape(mean.shape).sum(-1)  # (B, M)
+        kl_loss = kl.sum(1).mean()
+        return Latent(
+            z=mean if noise is None else mean + (0.5 * log_var).exp() * noise,
+            penalty=self.kl_weight * kl_loss,
+            terms={"kl_loss": kl_loss},
+            taps={"z_e": mean, "log_var": log_var, "rate": kl / math.log(2)},
+        )
+
+    def kl(self, mean: Tensor, log_var: Tensor) -> Tensor:
+        """Each number's part of the KL, nats; mean, log_var and what is returned (B, n, sequences)."""
+        variance, left = log_var.exp(), 1 - self.a**2
+        first = mean[:, :1].square() + variance[:, :1] - log_var[:, :1] - 1
+        step = variance[:, 1:] + (mean[:, 1:] - self.a * mean[:, :-1]).square() + self.a**2 * variance[:, :-1]
+        return torch.cat([first, step / left + math.log(left) - log_var[:, 1:] - 1], 1) / 2
+
+
+def as_sequences(code: Tensor) -> Tensor:
+    """A code (B, M, d) as d sequences of length M; a dense one (B, 1, d) as one sequence (B, d, 1)."""
+    return code.transpose(1, 2) if code.shape[1] == 1 else code
 
 
 def variance_bounds(delta: float) -> tuple[float, float]:
