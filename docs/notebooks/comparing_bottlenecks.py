@@ -9,7 +9,8 @@
 # # Comparing bottlenecks from run folders
 #
 # A sweep leaves a folder for each run; `softvq.read_runs` makes one table of them, and pandas does the rest. Here a
-# sweep of three bottlenecks and three seeds on scikit-learn's digits, with short training: it takes a minute or two.
+# sweep of three bottlenecks and three seeds on scikit-learn's digits, with a small network and short training: it takes a
+# minute.
 
 # %%
 import subprocess
@@ -20,7 +21,8 @@ logs = tempfile.mkdtemp()
 subprocess.run(
     [
         sys.executable, "-m", "softvq", "train", "-m", "data=digits", "bottleneck=identity,vae,soft_vq", "seed=0,1,2",
-        "trainer.max_steps=150", "probes=fast", "trainer.progress=false", f"hydra.sweep.dir={logs}",
+        "network.d=16", "network.encoder.hidden=[128,64]", "network.decoder.hidden=[64,128]",
+        "trainer.max_steps=300", "trainer.threads=1", "probes=fast", "trainer.progress=false", f"hydra.sweep.dir={logs}",
     ],
     check=True, capture_output=True,
 )  # fmt: skip
