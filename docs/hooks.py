@@ -8,7 +8,7 @@ from softvq.config.schema import SCHEMA
 
 MARK = "<!-- settings -->"
 GROUPS = ("bottleneck", "network", "data", "reconstruction", "optimizer", "trainer", "probes", "logger", "hydra")
-SHOWN = ("bottleneck", "data", "network", "trainer", "probes", "logger", "fidelity", "experiment", "optimizer")
+SHOWN = (*GROUPS[:-1], "fidelity", "experiment")
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:

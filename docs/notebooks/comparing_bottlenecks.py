@@ -9,8 +9,8 @@
 # # Comparing bottlenecks from run folders
 #
 # A sweep leaves a folder for each run; `softvq.read_runs` makes one table of them, and pandas does the rest. Here a
-# sweep of three bottlenecks and three seeds on scikit-learn's digits, with a small network and short training: it takes a
-# minute.
+# sweep of three bottlenecks and three seeds on scikit-learn's digits, with a small network and short training: it
+# takes a minute.
 
 # %%
 import subprocess
@@ -18,14 +18,15 @@ import sys
 import tempfile
 
 logs = tempfile.mkdtemp()
-subprocess.run(
-    [
-        sys.executable, "-m", "softvq", "train", "-m", "data=digits", "bottleneck=identity,vae,soft_vq", "seed=0,1,2",
-        "network.d=16", "network.encoder.hidden=[128,64]", "network.decoder.hidden=[64,128]",
-        "trainer.max_steps=300", "trainer.threads=1", "probes=fast", "trainer.progress=false", f"hydra.sweep.dir={logs}",
-    ],
-    check=True, capture_output=True,
-)  # fmt: skip
+sweep = [
+    "data=digits", "bottleneck=identity,vae,soft_vq", "seed=0,1,2", "trainer.max_steps=300", "probes=fast",
+    "network.d=16", "network.encoder.hidden=[128,64]", "network.decoder.hidden=[64,128]",
+    "trainer.threads=1", f"hydra.sweep.dir={logs}",
+]  # fmt: skip
+done = subprocess.run(
+    [sys.executable, "-m", "softvq", "train", "-m", *sweep], check=True, capture_output=True, text=True
+)
+print("\n".join(done.stdout.splitlines()[-10:]))
 
 # %%
 import softvq

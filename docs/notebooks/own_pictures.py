@@ -41,25 +41,22 @@ def draw(kind: str) -> Image.Image:
 
 for part, count in (("train", 100), ("test", 30)):
     for kind in ("circle", "cross", "square"):
-        (here / "shapes" / part / kind).mkdir(parents=True)
+        (here / f"shapes/{part}/{kind}").mkdir(parents=True)
         for number in range(count):
-            draw(kind).save(here / "shapes" / part / kind / f"{number}.png")
+            draw(kind).save(here / f"shapes/{part}/{kind}/{number}.png")
 
 # %% [markdown]
 # One command trains on them. The network follows the pictures, `conv` for these, unless it is named; a small one here.
 
 # %%
-done = subprocess.run(
-    [
-        sys.executable, "-m", "softvq", "train", "data=image_folder", f"data.dir={here / 'shapes'}", "data.name=shapes",
-        "network=conv",
-        "bottleneck=vae", "trainer.max_steps=60", "probes=fast", "trainer.progress=false",
-        "network.encoder.channels=[8,16,32,64]", "network.decoder.channels=[64,32,16]", "network.d=32",
-        f"data.root={here / 'data'}", f"hydra.run.dir={here / 'run'}",
-    ],
-    check=True, capture_output=True, text=True,
-)  # fmt: skip
-print(done.stdout[-1200:])
+chosen = [
+    "data=image_folder", f"data.dir={here / 'shapes'}", "data.name=shapes", f"data.root={here / 'data'}",
+    "bottleneck=vae", "network=conv", "network.d=32",
+    "network.encoder.channels=[8,16,32,64]", "network.decoder.channels=[64,32,16]",
+    "trainer.max_steps=300", "trainer.threads=1", "probes=fast", f"hydra.run.dir={here / 'run'}",
+]  # fmt: skip
+done = subprocess.run([sys.executable, "-m", "softvq", "train", *chosen], check=True, capture_output=True, text=True)
+print(done.stdout)
 
 # %%
 metrics = json.loads((here / "run" / "metrics.json").read_text())
@@ -67,11 +64,18 @@ assert metrics["data"] == "shapes"
 metrics["probes"]
 
 # %% [markdown]
+# Test images above what the decoder makes of their codes, one of the pictures in `figures/`:
+
+# %%
+Image.open(here / "run" / "figures" / "reconstructions.png")
+
+# %% [markdown]
 # The codes, for whatever comes next:
 
 # %%
 import softvq
 
-pictures = np.stack([np.asarray(Image.open(path)) for path in sorted((here / "shapes" / "test").rglob("*.png"))])
+files = sorted((here / "shapes" / "test").rglob("*.png"))
+pictures = np.stack([np.asarray(Image.open(file)) for file in files])
 codes = softvq.FeatureEncoder(here / "run").transform(pictures)
 codes.shape

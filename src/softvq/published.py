@@ -99,13 +99,13 @@ def data_order(data: str) -> tuple[int, str]:
 
 
 def label(metric: str) -> str:
-    """The heading of a column, with its unit.
+    """The heading of a column, with its unit; for a number that the paper does not have its own name in words.
 
     Example:
-        >>> label("clustering_nmi"), label("test_normalized_mse")
-        ('NMI (%)', 'MSE / variance')
+        >>> label("clustering_nmi"), label("test_normalized_mse"), label("active_units")
+        ('NMI (%)', 'MSE / variance', 'active units')
     """
-    return f"{LABELS[metric]} (%)" if metric in IN_PERCENT else LABELS[metric]
+    return f"{LABELS[metric]} (%)" if metric in IN_PERCENT else LABELS.get(metric, metric.replace("_", " "))
 
 
 def shown(value: float | None, metric: str, signed: bool = False) -> str:

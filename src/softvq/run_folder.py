@@ -15,6 +15,7 @@ from typing import Any
 PREVIOUS = "previous.ckpt"  # the checkpoint before the last
 # Stems of the pictures that runs draw.
 FIGURES = ("reconstructions", "tsne", "codebook_use", "health", "curve", "interpolation", "samples", "codewords")
+EXPLORED = "explore.html"  # a page to look into a run's code
 HARMLESS = (".lock", "tensorboard", "wandb", ".DS_Store")  # may lie in a folder before its run has written a file
 DATE = rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d "  # with which the log of a run begins
 
@@ -108,13 +109,13 @@ class RunFolder:
             raise ValueError(unusable(error)) from error
 
     def _written(self) -> list[Path]:
-        """The figures and evaluations that runs write, by their names."""
+        """The figures, evaluations and pages that are made of runs, by their names."""
         figures = [
             file for file in self.figures.glob("*") if file.stem in FIGURES and file.suffix in (".png", ".pdf", ".svg")
         ]
         evaluations = [file for file in self.evaluations.glob("*.json") if _begins_with(file, rb'(?s).*"config_hash":')]
         codes = [file.with_suffix(".npz") for file in evaluations]
-        return [*figures, self.figures / "captions.md", *codes, *evaluations]
+        return [*figures, self.figures / "captions.md", *codes, *evaluations, self.path / EXPLORED]
 
     def remove_partial(self) -> None:
         """Removes what killed processes had not written whole; under the lock, when nobody is writing."""

@@ -93,6 +93,15 @@ def test_runs_of_different_images_do_not_go_on_one_page(
     assert not (tmp_path / "page.html").exists()
 
 
+def test_the_report_links_the_page_that_lies_in_a_runs_folder(runs: tuple[Path, Path]) -> None:
+    from softvq.report.__main__ import main as report
+
+    assert main([str(runs[0]), "--points", "20"]) == 0
+    assert report([str(runs[0].parent)]) == 0
+    page = (runs[0].parent / "report" / "report.html").read_text()
+    assert re.findall(r'href="([^"]*explore.html)"', page) == ["./../vq/explore.html"]
+
+
 @pytest.mark.slow
 @pytest.mark.process
 def test_a_browser_colours_the_map_and_opens_the_images_of_a_cell(page: Path) -> None:

@@ -1,4 +1,4 @@
-"""Writes the page: `softvq explore RUN [RUN ...] --out PAGE.html`."""
+"""Writes the page: `softvq explore RUN [RUN ...] [--out PAGE.html]`."""
 
 import argparse
 import sys
@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from softvq.extras import MissingExtraError
+from softvq.run_folder import EXPLORED
 
 LARGEST_PAGE = 8_000_000  # bytes; fewer images are shown rather than more
 
@@ -15,14 +16,15 @@ LARGEST_PAGE = 8_000_000  # bytes; fewer images are shown rather than more
 def main(arguments: Sequence[str] | None = None) -> int:
     """Explores runs; the exit status."""
     options = _parser().parse_args(arguments)
+    out = options.out or options.runs[0] / EXPLORED
     try:
-        size = write(options.runs, options.out, options.points, options.device)
+        size = write(options.runs, out, options.points, options.device)
     except (ValueError, OSError) as error:
         if isinstance(error, MissingExtraError):
             raise
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"page: {options.out} ({size / 1e6:.1f} MB)")
+    print(f"page: {out} ({size / 1e6:.1f} MB)")
     return 0
 
 
@@ -72,7 +74,12 @@ def _parser() -> argparse.ArgumentParser:
         description="One page to look into codes: maps, images under the pointer, clusters against classes, codewords.",
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders of finished runs on the same data")
-    parser.add_argument("--out", type=Path, default=Path("explore.html"), metavar="PAGE.html", help="the page")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="PAGE.html",
+        help=f"the page (default: {EXPLORED} in the first run's folder, where the report finds it)",
+    )
     parser.add_argument("--points", type=int, default=2500, metavar="N", help="test images on the map (default: 2500)")
     parser.add_argument("--device", default="cpu", help="of torch (default: cpu)")
     return parser

@@ -6,6 +6,7 @@ experiment, from which a search goes on, and for people and the report in `searc
 
 import hashlib
 import json
+import shlex
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -22,6 +23,7 @@ from softvq.config.launcher import jobs_at_a_time, kind
 from softvq.console import screen
 from softvq.extras import needed
 from softvq.locks import locked
+from softvq.published import label, shown
 from softvq.run.cell import Cell, Outcome, read_metrics
 from softvq.run_folder import write_json
 from softvq.sweep.launch import Launch
@@ -38,6 +40,7 @@ DIGITS = 4  # of a chosen number, which stands in the name of a folder
 AT_ONCE_ELSEWHERE = 8  # trials at a time where the launcher's size is not known
 BEST_SHOWN = 5
 ENOUGH_TRIALS = 8  # to say which settings matter
+FOR_CHOICES = ("probes", "probes.part", "data.val_fraction")  # what a search needs and its result does not
 GROUPS = ("probes", "reconstruction", "diagnostics")  # of the numbers in metrics.json
 
 
@@ -299,7 +302,8 @@ class _Search:
     def command(self, trial: Any) -> str:
         """The command that trains a trial's configuration with all images and measures it on the test set."""
         own = [f"{key}={value}" for key, value in self._chosen(trial).items()]
-        return " ".join(["softvq train", *self.space.fixed, *own, "probes=paper", "data.val_fraction=0"])
+        fixed = [override for override in self.space.fixed if override.partition("=")[0].lstrip("+") not in FOR_CHOICES]
+        return shlex.join(["softvq", "train", *fixed, *own, "probes=paper", "data.val_fraction=0"])
 
     def _chosen(self, trial: Any) -> dict[str, str]:
         typed = overrides_of(self.cells_of.get(trial.number, [[]])[0])
@@ -312,13 +316,15 @@ class _Search:
         if self.settings.direction == "maximize":
             done.reverse()
         failed = len(self._having("FAIL"))
-        title = f"{len(done)} trials" + (f", {failed} failed" if failed else "") + f"; the best {BEST_SHOWN}"
+        title = f"{len(done)} trials" + (f", {failed} failed" if failed else "")
+        title += f"; the best {BEST_SHOWN}" if len(done) > BEST_SHOWN else ""
+        name = self.settings.metric.rpartition(".")[2]
         table = Table(title=title)
-        for column in ("trial", *headings([key.lstrip("+") for key in keys]), self.settings.metric):
+        for column in ("trial", *headings([key.lstrip("+") for key in keys]), f"{label(name)} of the validation part"):
             table.add_column(column, justify="right", overflow="fold")
         for trial in done[:BEST_SHOWN]:
             chosen = self._chosen(trial)
-            table.add_row(str(trial.number), *(chosen.get(key, "") for key in keys), f"{trial.value:.4f}")
+            table.add_row(str(trial.number), *(chosen.get(key, "") for key in keys), shown(trial.value, name))
         return table
 
     def record(self) -> None:

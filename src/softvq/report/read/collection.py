@@ -11,6 +11,7 @@ from softvq.report.read.folders import run_folders
 from softvq.report.read.run import FAILED, FINISHED, STOPPED_EARLY, UNFINISHED, Run
 from softvq.report.read.run_files import read_failure, read_run
 from softvq.report.read.runs_csv import read_runs_csv
+from softvq.report.read.searches import SEARCH, Search, read_search, search_files
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,13 @@ class Collection:
         runs: whose configuration is known, whatever became of them.
         failed: before they had a configuration.
         damaged: whose files cannot be read or disagree; nothing of them counts.
+        searches: that chose which runs there are.
     """
 
     runs: list[Run] = field(default_factory=list)
     failed: list[Remark] = field(default_factory=list)
     damaged: list[Remark] = field(default_factory=list)
+    searches: list[Search] = field(default_factory=list)
 
     def of(self, status: str) -> list[Run]:
         """The runs of one status."""
@@ -61,7 +64,8 @@ def collect(logs: Sequence[Path]) -> Collection:
     found = Collection()
     for table in (path for path in logs if path.suffix == ".csv" and not path.is_dir()):
         found.runs += with_evaluations(read_runs_csv(table), table.with_name(FILE))
-    for path, name in run_folders([path for path in logs if path.suffix != ".csv" or path.is_dir()]):
+    roots = [path for path in logs if path.suffix != ".csv" or path.is_dir()]
+    for path, name in run_folders(roots):
         folder = printable(name)
         try:
             run = read_run(path, folder)
@@ -71,4 +75,9 @@ def collect(logs: Sequence[Path]) -> Collection:
                 found.failed.append(Remark(folder, reason))
         except DamagedRunError as error:
             found.damaged.append(Remark(folder, str(error)))
+    for path, experiment in search_files(found.runs, roots).items():
+        try:
+            found.searches.append(read_search(path, experiment))
+        except DamagedRunError as error:
+            found.damaged.append(Remark(printable(f"{path.parent.name}/{SEARCH}"), str(error)))
     return found

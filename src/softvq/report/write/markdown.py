@@ -69,6 +69,14 @@ def _experiment(experiment: dict[str, Any]) -> Iterable[str]:
     ]
     if notes:
         yield "\n".join(notes)
+    for search in experiment["searches"]:
+        wanted = "largest" if search["direction"] == "maximize" else "smallest"
+        told = f"A search for the {wanted} {label(search['name'])}: {search['finished']} trials finished"
+        if search["best"] is None:
+            yield f"{escape(told)}."
+        else:
+            number = shown(search["values"][search["best"]], search["name"])
+            yield f"{escape(told)}, the best of them trial {search['best']} with {number}: {code(search['command'])}"
     if experiment["evaluations"]:
         yield f"#### Probed again: {escape(experiment['title'])}"
         rows = [

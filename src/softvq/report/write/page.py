@@ -30,7 +30,9 @@ from softvq.report.write.numbers import (
 )
 from softvq.report.write.pictures import KINDS, embedded, ordered
 from softvq.report.write.plots import Plot, results_plot, sweep_plot
+from softvq.report.write.search_plots import history_plot, importance_plot
 from softvq.report.write.training_curves import training_curves
+from softvq.run_folder import EXPLORED
 
 OUTCOME_SYMBOLS = {
     **SYMBOLS,
@@ -93,7 +95,12 @@ def page(
         ],
         left_out=left_out,
         figure_4=figure_4,
-        links=_links(runs, out, linked),
+        links=(links := _links(runs, out, linked)),
+        explored={
+            run.folder: f"{links[run.folder]}/{EXPLORED}"
+            for run in runs
+            if run.path and run.folder in links and (run.path / EXPLORED).is_file()
+        },
         tallies=[_tally(tables) for tables in content["paper_tables"]],
         departing=departing,
         measures=(*PROBE_METRICS, MSE),
@@ -120,6 +127,13 @@ def _plots(experiment: Mapping[str, Any], runs: Mapping[str, Run]) -> list[tuple
         papers = _papers_rows(curve) if experiment["is_the_papers"] else []
         text = f"Over {curve['key']}: means over seeds, each seed, 95 % intervals."
         plots = [(f"{label(m)} over {curve['heading']}", sweep_plot(curve, m, papers)) for m in metrics]
+        groups.append((text, _drawn(experiment, plots)))
+    for search in experiment["searches"]:
+        text = "The search: the number of every trial, and the best so far."
+        text += " How much of the differences between trials each setting explains." if search["importance"] else ""
+        plots = [(f"{label(search['name'])} of each trial", history_plot(search))]
+        if search["importance"]:
+            plots.append(("importance of each setting", importance_plot(search["importance"])))
         groups.append((text, _drawn(experiment, plots)))
     if training := training_curves(experiment["rows"], runs):
         groups.append(("Training of each row's lowest seed.", _drawn(experiment, [training])))

@@ -60,7 +60,7 @@ def results_plot(rows: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> P
     shown = rows[:MOST_ROWS]
     titles = [_wrapped(row["title"]) for row in shown]
     height = 0.55 + 0.155 * sum(title.count("\n") + 1.5 for title in titles)
-    with _figure(WIDTH if len(metrics) == 1 else 1.2 + 2.1 * len(metrics), height) as figure:
+    with figure_in_style(WIDTH if len(metrics) == 1 else 1.2 + 2.1 * len(metrics), height) as figure:
         panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
         for axis, metric in zip(panels, metrics, strict=True):
             _results(axis, shown, metric)
@@ -73,7 +73,7 @@ def results_plot(rows: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> P
         panels[0].set_yticks([-place for place in range(len(shown))], titles)
         if len(metrics) > 1:  # shown by itself, without a text around it
             _explain(figure, panels[0])
-        return _plot(figure)
+        return drawn(figure)
 
 
 def _results(axis: Any, rows: Sequence[Mapping[str, Any]], metric: str) -> None:
@@ -115,7 +115,7 @@ def sweep_plot(curve: Mapping[str, Any], metric: str, names: Sequence[str] = ())
         names: bottlenecks whose numbers in the paper are drawn in, where the lines are all of one of its data sets.
     """
     scale = 100 if metric in IN_PERCENT else 1
-    with _figure(WIDTH, 2.7) as figure:
+    with figure_in_style(WIDTH, 2.7) as figure:
         axis = figure.subplots()
         for number, line in enumerate(curve["lines"][:MOST_LINES]):
             points = [point for point in line["points"] if metric in point["metrics"]]
@@ -145,7 +145,7 @@ def sweep_plot(curve: Mapping[str, Any], metric: str, names: Sequence[str] = ())
         axis.set_ylabel(label(metric))
         axis.grid()
         _legend(figure, axis, len(curve["lines"]))
-        return _plot(figure)
+        return drawn(figure)
 
 
 def _papers_numbers(curve: Mapping[str, Any], metric: str, names: Sequence[str]) -> Iterator[tuple[str, float]]:
@@ -163,7 +163,7 @@ def training_plot(curves: Sequence[tuple[str, Sequence[tuple[int, float]]]], nam
         curves: title and (step, value) of each line.
         name: of the number.
     """
-    with _figure(WIDTH, 2.7) as figure:
+    with figure_in_style(WIDTH, 2.7) as figure:
         axis = figure.subplots()
         for number, (title, points) in enumerate(curves[:MOST_LINES]):
             axis.plot(*zip(*points, strict=True), label=plain(title), color=COLOURS[number], linewidth=1)
@@ -174,7 +174,7 @@ def training_plot(curves: Sequence[tuple[str, Sequence[tuple[int, float]]]], nam
         axis.set_ylabel(plain(name))
         axis.grid()
         _legend(figure, axis, len(curves))
-        return _plot(figure)
+        return drawn(figure)
 
 
 def _scale_axis(axis: Any, values: Sequence[float]) -> None:
@@ -198,7 +198,7 @@ def _legend(figure: Any, axis: Any, lines: int) -> None:
 
 
 @contextmanager
-def _figure(width: float, height: float) -> Iterator[Any]:
+def figure_in_style(width: float, height: float) -> Iterator[Any]:
     """A figure in the report's style, whatever a user's matplotlibrc says."""
     import matplotlib.style
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -210,7 +210,8 @@ def _figure(width: float, height: float) -> Iterator[Any]:
         yield figure
 
 
-def _plot(figure: Any) -> Plot:
+def drawn(figure: Any) -> Plot:
+    """The finished plot of a figure."""
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # whoever shows the SVG may have the glyph

@@ -18,6 +18,7 @@ from softvq.report.judge.statistics import Summary
 from softvq.report.read.collection import Collection
 from softvq.report.read.departures import DefaultSettings
 from softvq.report.read.run import FAILED, FINISHED, STOPPED_EARLY, UNFINISHED, Run
+from softvq.report.read.searches import Search
 
 DIGITS = 6  # results.json rounds to these, so that the last bits of a library's sums do not show
 UNNAMED = ("", "runs")  # what conf/train.yaml calls a run of no experiment
@@ -42,7 +43,7 @@ def results(
     return {
         "paper": PAPER,
         "counts": collection.counts(),
-        "experiments": [_experiment(experiment) for experiment in experiments],
+        "experiments": [_experiment(experiment, collection.searches) for experiment in experiments],
         "paper_tables": [_paper_tables(tables) for tables in paper_tables],
         "equal_distortion": [_band(found) for found in bands(distortion, band)],
         "runs": [_run(run) for run in runs if run.status == FINISHED],
@@ -63,7 +64,7 @@ def anchor(kind: str, *names: str | None) -> str:
     return f"{kind}-{hashlib.sha256(json.dumps(names).encode()).hexdigest()[:10]}"
 
 
-def _experiment(found: Experiment) -> dict[str, Any]:
+def _experiment(found: Experiment, searches: Iterable[Search]) -> dict[str, Any]:
     return {
         "id": anchor("experiment", found.name),
         "name": found.name,
@@ -77,6 +78,22 @@ def _experiment(found: Experiment) -> dict[str, Any]:
         "rows": [_row(found, entry) for entry in found.entries],
         "curves": [_curve(found, key, lines) for key, lines in found.curves()],
         "evaluations": [_evaluated(found, each) for entry in found.entries for each in evaluated(entry)],
+        "searches": [_search(search) for search in searches if search.experiment == found.name],
+    }
+
+
+def _search(search: Search) -> dict[str, Any]:
+    """The values of the trials in their order, the best of them, and what mattered; `name` is that of the number."""
+    return {
+        "metric": search.metric,
+        "name": search.metric.rpartition(".")[2],
+        "direction": search.direction,
+        "values": [_rounded(value) for value in search.values],
+        "finished": sum(value is not None for value in search.values),
+        "importance": {key: _rounded(value) for key, value in search.importance.items()},
+        "best": search.best,
+        "chosen": dict(search.chosen),
+        "command": search.command,
     }
 
 

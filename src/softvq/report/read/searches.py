@@ -1,0 +1,89 @@
+"""Reads what a search left beside its runs: `search.json` in the folder of its experiment."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from softvq.bounded_files import printable_values, read_json
+from softvq.report.read.fields import DamagedRunError, is_kind, mapping_in, need
+from softvq.report.read.run import Run
+
+SEARCH = "search.json"
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search for the best settings.
+
+    Attributes:
+        experiment: whose runs its trials are.
+        metric: the number that decides, as GROUP.NAME of `metrics.json`.
+        direction: `maximize` or `minimize`.
+        values: of the trials in their order; None for one that failed or has not finished.
+        importance: setting -> how much of the differences between trials it explains; empty with few trials.
+        best: the number of the best trial, in its order; None while none has finished.
+        chosen: the settings of the best trial.
+        command: trains that configuration on all training images and measures it on the test set; empty without a best.
+    """
+
+    experiment: str
+    metric: str
+    direction: str
+    values: tuple[float | None, ...]
+    importance: Mapping[str, float]
+    best: int | None
+    chosen: Mapping[str, str]
+    command: str
+
+
+def search_files(runs: Iterable[Run], roots: Iterable[Path]) -> dict[Path, str]:
+    """The files of searches in the folders that runs lie in, and the experiment of those runs.
+
+    Args:
+        runs: what was read.
+        roots: the folders that were named; nothing above them is looked at.
+    """
+    named = {root.resolve() for root in roots}
+    experiments: dict[Path, str] = {}
+    for run in runs:
+        folder = run.path.resolve() if run.path else None
+        while folder is not None and folder not in named and folder != folder.parent:
+            folder = folder.parent
+            experiments.setdefault(folder, run.experiment)
+    return {folder / SEARCH: name for folder, name in experiments.items() if (folder / SEARCH).is_file()}
+
+
+def read_search(path: Path, experiment: str) -> Search:
+    """A search's file.
+
+    Raises:
+        DamagedRunError: if it is not what a search writes.
+    """
+    content = printable_values(mapping_in(path, read_json)) or {}
+    trials = need(content, "trials", list, SEARCH)
+    if not all(isinstance(trial, Mapping) for trial in trials):
+        raise DamagedRunError(f"{SEARCH}: trials are not mappings")
+    values = [trial.get("value") for trial in trials]
+    best = content.get("best")
+    numbers = [trial.get("number") for trial in trials]
+    number = best.get("number") if isinstance(best, Mapping) else None
+    place = numbers.index(number) if number is not None and number in numbers else None
+    return Search(
+        experiment=experiment,
+        metric=need(content, "metric", str, SEARCH),
+        direction=need(content, "direction", str, SEARCH),
+        values=tuple(float(value) if is_kind(value, int | float) else None for value in values),
+        importance={
+            str(key): float(value)
+            for key, value in need(content, "importance", Mapping, SEARCH).items()
+            if is_kind(value, int | float)
+        },
+        best=place,
+        chosen={} if place is None else _texts(trials[place].get("chosen")),
+        command=need(content, "command", str, SEARCH) if place is not None else "",
+    )
+
+
+def _texts(content: Any) -> dict[str, str]:
+    return {str(key): str(value) for key, value in content.items()} if isinstance(content, Mapping) else {}
