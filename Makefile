@@ -29,12 +29,16 @@ setup: .venv/.installed ## the environment alone, in .venv
 demo: setup ## soft VQ, the plain autoencoder and the raw pixels on small digits, in one table
 	$(BIN)/python train.py -m experiment=demo
 
-test: setup ## the tests that are quick and start no processes
-	$(BIN)/python -m pytest -q -n auto -m "not slow and not process"
+PYTEST := $(BIN)/python -m pytest -q
 
-test-all: test ## every test: killed processes, real clusters, the wheel, browsers and documents, too
-	$(BIN)/python -m pytest -q -n auto -m "slow or process" --ignore tests/sweep --ignore tests/package
-	$(BIN)/python -m pytest -q -m "slow or process" tests/sweep tests/package # one at a time: they load the machine
+test: setup ## the tests that are quick and start no processes
+	$(PYTEST) -n auto --dist loadfile -m "not slow and not process" # the tests of a file share what they set up
+
+test-all: test test-slow ## every test
+
+test-slow: setup ## the other tests: killed processes, real clusters, the wheel, browsers and documents
+	$(PYTEST) -n auto -m "slow or process" --ignore tests/sweep --ignore tests/package
+	$(PYTEST) -m "slow or process" tests/sweep tests/package # one at a time: they load the machine
 
 lint: setup ## style, types, and which way imports point
 	$(BIN)/ruff check .
@@ -80,4 +84,4 @@ bench-seeds: setup ## seeds trained at once beside one after the other: QUICK=1 
 lock: setup ## renews requirements.lock from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --all-extras pyproject.toml -o requirements.lock
 
-.PHONY: docs help setup demo test test-all lint reproduce evidence results report dashboard bench bench-growth bench-seeds lock
+.PHONY: docs help setup demo test test-all test-slow lint reproduce evidence results report dashboard bench bench-growth bench-seeds lock

@@ -24,6 +24,7 @@ def packages(modules: list[str]) -> set[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.process
 def test_what_a_first_step_does_not_need_is_not_loaded_for_it(tmp_path: Path) -> None:
     for split in ("train", "test"):
         np.save(

@@ -64,6 +64,7 @@ def test_the_files_that_choices_share_are_no_choices() -> None:
     assert options("bottleneck") == sorted(path.stem for path in (CONF_DIR / "bottleneck").glob("*.yaml"))
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("arguments", [("trainer.max_step=3",), ("-m", "seed=0,1", "trainer.max_step=3")])
 def test_the_program_ends_with_the_message_alone(arguments: tuple[str, ...]) -> None:
     done = train(*arguments)
@@ -73,11 +74,13 @@ def test_the_program_ends_with_the_message_alone(arguments: tuple[str, ...]) -> 
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.process
 def test_a_missing_value_ends_the_program_before_it_trains(tmp_path: Path) -> None:
     done = train("data=arrays", f"hydra.run.dir={tmp_path}", "trainer.progress=false")
     assert (done.returncode, done.stderr) == (1, "error: data.dir has no value; add data.dir=...\n")
 
 
+@pytest.mark.process
 def test_help_explains_every_group_and_fits_a_screen() -> None:
     done = train("--help")
     assert done.returncode == 0
@@ -91,6 +94,7 @@ def test_help_explains_every_group_and_fits_a_screen() -> None:
     assert "$SOFTVQ_DATA" in done.stdout
 
 
+@pytest.mark.process
 def test_evaluate_has_help_of_its_own() -> None:
     done = subprocess.run([sys.executable, "evaluate.py", "--help"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0
@@ -100,6 +104,7 @@ def test_evaluate_has_help_of_its_own() -> None:
         assert option in done.stdout
 
 
+@pytest.mark.process
 def test_evaluate_makes_no_folder_of_a_mistyped_run(tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "evaluate.py"), "run=rnus/x"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
@@ -109,6 +114,7 @@ def test_evaluate_makes_no_folder_of_a_mistyped_run(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.process
 def test_a_run_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     done = train("data=digits", f"hydra.run.dir={tmp_path / 'file'}")

@@ -1,6 +1,5 @@
 """Run folders are named by what differs from the defaults, however it was typed."""
 
-import itertools
 import re
 from pathlib import Path
 
@@ -87,7 +86,7 @@ def test_an_experiment_under_another_name_is_not_taken_for_a_plain_run() -> None
 
 def test_the_order_of_the_overrides_does_not_matter() -> None:
     overrides = ("bottleneck.K=8", "network.d=32", "probes=fast", "seed=1")
-    names = {name(*order) for order in itertools.permutations(overrides)}
+    names = {name(*order) for order in (overrides, overrides[::-1], overrides[2:] + overrides[:2])}
     assert names == {"runs/digits/soft_vq/seed-1-probes-fast-d-32-K-8"}
 
 
@@ -108,7 +107,7 @@ def test_a_long_name_ends_in_a_hash_and_so_does_one_that_cannot_be_spelt() -> No
     assert len(set(spelt)) == 3
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from(["bottleneck.K", "network.d", "optimizer.lr", "bottleneck.codebook_weight", "+note"]),

@@ -9,25 +9,34 @@ from softvq.config.compose import CONF_DIR, compose, options
 from softvq.config.resolvers import TABLE_OF_DATA
 
 TRAINED_OR_NOT = [name for name in options("bottleneck") if name != "raw"]  # whose network is the pixels
+PRESETS = sorted((CONF_DIR / "preset").rglob("*.yaml"))
+NAMED = sorted({preset.stem.split("-")[2] for preset in PRESETS if preset.stem.count("-") == 2})  # in some preset
 ON_CONV = ("conv", "conv_spatial")
-
-every_bottleneck = pytest.mark.parametrize("bottleneck", TRAINED_OR_NOT)
 
 
 def plain(config):
     return OmegaConf.to_container(config, resolve=True)
 
 
-@every_bottleneck
-@pytest.mark.parametrize("network", ON_CONV)
-@pytest.mark.parametrize("data", ["mnist", "svhn"])
-def test_the_release_pads_and_starts_every_convolutional_model_alike(compose_train, data, network, bottleneck):
+@pytest.mark.parametrize(
+    ("bottleneck", "network", "data"),
+    [
+        *((name, "conv", "svhn") for name in TRAINED_OR_NOT),
+        *((name, network, "mnist") for name in NAMED for network in ON_CONV),
+        *((name, "conv_spatial", "svhn") for name in NAMED),
+    ],
+)
+def test_the_release_pads_and_starts_every_convolutional_model_alike(compose_train, bottleneck, network, data):
     chosen = (f"data={data}", f"network={network}", f"bottleneck={bottleneck}")
     released = compose_train("fidelity=released", *chosen).network
     for part in (released, released.encoder, released.decoder):
         assert part.padding == "same"
         assert part.joint_init == {"_target_": "torch.nn.init.normal_", "_partial_": True, "std": 0.05}
-    paper = compose_train(*chosen).network
+
+
+@pytest.mark.parametrize("bottleneck", ["identity", *NAMED])
+def test_the_paper_pads_and_starts_every_convolutional_model_as_their_network_says(compose_train, bottleneck):
+    paper = compose_train("data=svhn", f"bottleneck={bottleneck}").network
     for part in (paper, paper.encoder, paper.decoder):
         assert part.padding == "symmetric"
         assert part.joint_init == {"_target_": "torch.nn.init.xavier_uniform_", "_partial_": True}
@@ -41,17 +50,16 @@ def test_the_released_codebook_starts_truncated_on_both_convolutional_networks(c
 
 
 @pytest.mark.parametrize("fidelity", ["paper", "released"])
-@pytest.mark.parametrize("data", ["mnist", "svhn"])
-@pytest.mark.parametrize("network", [None, "mlp", *ON_CONV])
-def test_the_untrained_encoder_is_the_plain_autoencoders(compose_train, network, data, fidelity):
-    chosen = [f"fidelity={fidelity}", f"data={data}", *([f"network={network}"] if network else [])]
+@pytest.mark.parametrize(("data", "network"), [("mnist", "mlp"), ("mnist", "conv"), ("svhn", "conv_spatial")])
+def test_the_untrained_encoder_is_the_plain_autoencoders(compose_train, data, network, fidelity):
+    chosen = [f"fidelity={fidelity}", f"data={data}", f"network={network}"]
     untrained, identity = (plain(compose_train(*chosen, f"bottleneck={name}")) for name in ("untrained", "identity"))
     assert (untrained.pop("trained"), identity.pop("trained")) == (False, True)
     assert untrained == identity
 
 
 @pytest.mark.parametrize("fidelity", ["paper", "released"])
-@every_bottleneck
+@pytest.mark.parametrize("bottleneck", ["identity", *NAMED])
 def test_both_convolutional_networks_take_the_same_presets(compose_train, bottleneck, fidelity):
     chosen = (f"fidelity={fidelity}", "data=svhn", f"bottleneck={bottleneck}")
     dense, spatial = (plain(compose_train(*chosen, f"network={network}")) for network in ON_CONV)
@@ -109,9 +117,8 @@ def test_a_network_that_extends_none_takes_no_presets_of_a_network(own):
 def test_every_preset_is_for_choices_that_there_are():
     places = {"data": options("data"), **dict.fromkeys(("table", "steps"), TABLE_OF_DATA.values())}
     places |= dict.fromkeys(("shape", "network", "body"), options("network"))
-    presets = sorted((CONF_DIR / "preset").rglob("*.yaml"))
-    assert {preset.parent.name for preset in presets} == set(places)
-    for preset in presets:
+    assert {preset.parent.name for preset in PRESETS} == set(places)
+    for preset in PRESETS:
         fidelity, place, *bottleneck = preset.stem.split("-")
         assert fidelity in options("fidelity")
         assert place in places[preset.parent.name]

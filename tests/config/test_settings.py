@@ -60,8 +60,7 @@ def test_settings_that_do_not_fit_are_named_before_training(override: str, messa
     assert not (tmp_path / "checkpoints" / "last.ckpt").exists()
 
 
-@pytest.mark.parametrize("precision", [32, "16-mixed", "bf16"])
-@pytest.mark.parametrize("devices", [1, -1, "auto", "[0,1]"])
+@pytest.mark.parametrize(("precision", "devices"), [(32, 1), (32, -1), ("16-mixed", "auto"), ("bf16", "[0,1]")])
 def test_what_lightning_takes_is_no_fault(precision: int | str, devices: int | str, tmp_path: Path) -> None:
     make_cell(tmp_path, "data=digits", f"trainer.precision={precision}", f"trainer.devices={devices}")
 

@@ -91,6 +91,7 @@ def test_meta_json_holds_the_info_as_it_is(mine, tmp_path):
     assert found == json.loads(json.dumps(asdict(info)))
 
 
+@pytest.mark.process
 def test_planning_imports_neither_torch_nor_the_readers_of_images(mine, tmp_path):
     prepare(mine, tmp_path)
     code = f"""
@@ -295,6 +296,7 @@ def test_an_accepted_copy_is_warned_of(tmp_path):
     assert "data.verify=false" in warning
 
 
+@pytest.mark.process
 def test_of_two_processes_one_prepares_and_the_other_waits(mine, tmp_path):
     processes = [start_slow_prepare(mine, tmp_path / "root", tmp_path / "log", 0.5) for _ in range(2)]
     first, second = (process.communicate(timeout=30)[0].strip() for process in processes)
@@ -303,6 +305,7 @@ def test_of_two_processes_one_prepares_and_the_other_waits(mine, tmp_path):
     assert (tmp_path / "log").read_text() == "read\n"
 
 
+@pytest.mark.process
 def test_a_process_killed_while_it_prepares_leaves_no_trace(mine, tmp_path):
     process = start_slow_prepare(mine, tmp_path / "root", tmp_path / "log", 60)
     deadline = time.monotonic() + 30

@@ -62,6 +62,7 @@ def test_an_export_loads_as_the_run_does_without_it(trained: Path, tmp_path: Pat
     assert softvq.load(tmp_path).metrics == json.loads((trained / "metrics.json").read_text())
 
 
+@pytest.mark.slow
 def test_torch_can_export_the_encoder_for_batches_of_any_size(trained: Path) -> None:
     model = softvq.load(trained)
     images = torch.randint(256, (3, *model.image_shape), dtype=torch.uint8)

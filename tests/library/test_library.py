@@ -134,6 +134,7 @@ def test_the_page_on_the_library_does_what_it_says(trained: Path) -> None:
         exec(block, names)
 
 
+@pytest.mark.process
 def test_importing_the_package_loads_neither_torch_nor_lightning() -> None:
     check = "import softvq, sys; print({'torch', 'lightning', 'sklearn', 'wandb'} & sys.modules.keys())"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)

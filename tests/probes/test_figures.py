@@ -92,6 +92,7 @@ def test_a_users_settings_do_not_reach_the_figures(tmp_path, settings):
     assert (tmp_path / "plain.png").read_bytes() == (tmp_path / "theirs.png").read_bytes()
 
 
+@pytest.mark.process
 def test_matplotlib_is_loaded_when_something_is_drawn():
     code = "import sys, softvq.probes.figures; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cells import evaluate, make_cell
+from cells import evaluate, start
 
-from softvq.run.complete import complete
 from softvq.run_folder import RunFolder
 from softvq.training.checkpoint import read_checkpoint
 
@@ -48,12 +47,12 @@ def test_the_old_checkpoint_is_of_the_first_format(before: Path) -> None:
 
 
 def test_a_finished_one_is_skipped(before: Path) -> None:
-    (outcome,) = complete([make_cell(before / "finished", *CELL)])
+    outcome = start(before / "finished", *CELL)
     assert outcome.status == "skipped", outcome.message
 
 
 def test_a_killed_one_ends_with_the_numbers_of_the_finished_one(before: Path) -> None:
-    (outcome,) = complete([make_cell(before / "killed", *CELL)])
+    outcome = start(before / "killed", *CELL)
     assert outcome.status == "finished", outcome.message
     killed, finished = RunFolder(before / "killed"), RunFolder(before / "finished")
     assert "from step 7" in killed.log.read_text()
@@ -71,7 +70,7 @@ def test_a_killed_one_ends_with_the_numbers_of_the_finished_one(before: Path) ->
 
 
 def test_a_new_run_of_it_is_the_old_one(before: Path) -> None:
-    (outcome,) = complete([make_cell(before / "anew", *CELL)])
+    outcome = start(before / "anew", *CELL)
     assert outcome.status == "finished", outcome.message
     new, old = (json.loads((before / name / "metrics.json").read_text()) for name in ("anew", "finished"))
     assert numbers(new) == pytest.approx(numbers(old), rel=1e-5)

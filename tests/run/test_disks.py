@@ -3,26 +3,37 @@
 import errno
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cells import SMALL_MLP, evaluate, make_cell, results, run
+from cells import SMALL_MLP, evaluate, results, run, start
 from disks import read_only, resize, small_disk
 
-from softvq.run.cell import Outcome
-from softvq.run.complete import complete
 from softvq.run_folder import RunFolder
 
-pytestmark = pytest.mark.usefixtures("without_figures")
-
 CELL = ("data=digits", "bottleneck=identity", *SMALL_MLP)
+FASTER = (*CELL, "optimizer.lr=0.01")
 OFTEN = ("trainer.checkpoint_after_s=0", "trainer.checkpoint_every_s=0", "trainer.checkpoint_time_fraction=0")
 
 
-def start(folder: Path, *overrides: str) -> Outcome:
-    (outcome,) = complete([make_cell(folder, *overrides)])
-    return outcome
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a cell that nothing happened to; tests that change it take a copy."""
+    folder = tmp_path_factory.mktemp("whole")
+    run(folder, *CELL)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def faster(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The numbers of that cell with another learning rate."""
+    return run(tmp_path_factory.mktemp("faster"), *FASTER)
+
+
+def metrics_of(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "metrics.json").read_text())
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -49,13 +60,13 @@ def test_a_folder_of_somebodys_own_files_is_refused_and_left_as_it_is(
         assert files_of(tmp_path) == before
 
 
-def test_starting_over_leaves_somebodys_own_files_in_a_runs_folder(tmp_path: Path) -> None:
-    run(tmp_path, *CELL)
+def test_starting_over_leaves_somebodys_own_files_in_a_runs_folder(whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
     own = {"figures/thesis.pdf": b"years of work", "notes.md": b"ideas", "checkpoints/best.ckpt": b"kept by hand"}
     for name, content in own.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(content)
-    run(tmp_path, *CELL, "resume=never", "optimizer.lr=0.01")
+    run(tmp_path, *FASTER, "resume=never")
     assert own.items() <= files_of(tmp_path).items()
 
 
@@ -70,10 +81,10 @@ def test_a_folder_in_a_files_place_is_named_in_one_line(name: str, tmp_path: Pat
 
 @pytest.mark.parametrize("allowed", range(0, 8))
 def test_starting_over_that_is_killed_never_gives_old_numbers_a_new_name(
-    allowed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    allowed: int, whole: Path, faster: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    old = run(tmp_path, *CELL, "probes.save_latents=true")
-    new = ("optimizer.lr=0.01", *CELL)
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "latents.npz").write_text("of the old run")
     unlink, removed = Path.unlink, []
 
     def counted(self: Path, missing_ok: bool = False) -> None:
@@ -86,18 +97,17 @@ def test_starting_over_that_is_killed_never_gives_old_numbers_a_new_name(
     with monkeypatch.context() as patch:
         patch.setattr(Path, "unlink", counted)
         try:
-            outcome = start(tmp_path, "resume=never", *new)
+            outcome = start(tmp_path, "resume=never", *FASTER)
         except KeyboardInterrupt:
             outcome = None
     if outcome is None:
-        outcome = start(tmp_path, *new)
+        outcome = start(tmp_path, *FASTER)
     if outcome.status == "failed":  # all of the old run is there still, or its results are
         assert "optimizer.lr: 0.0003 -> 0.01" in outcome.message
-        assert json.loads((tmp_path / "metrics.json").read_text())["config_hash"] == old["config_hash"]
-        outcome = start(tmp_path, "resume=never", *new)
+        assert metrics_of(tmp_path)["config_hash"] == metrics_of(whole)["config_hash"]
+        outcome = start(tmp_path, "resume=never", *FASTER)
     assert outcome.status == "finished"
-    expected = run(tmp_path.with_name(f"{tmp_path.name}-new"), *new)
-    assert results(json.loads((tmp_path / "metrics.json").read_text())) == results(expected)
+    assert results(metrics_of(tmp_path)) == results(faster)
     assert not (tmp_path / "latents.npz").exists()
 
 
@@ -114,7 +124,7 @@ def test_a_log_that_cannot_be_written_is_told_of_and_costs_nothing(
 
 @pytest.mark.parametrize("target", ["last.ckpt", "metrics.csv", "metrics.json", "config.yaml"])
 def test_a_disk_that_is_full_at_any_file_is_one_line_and_the_run_goes_on_when_there_is_room(
-    target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    target: str, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = Path.open
     write_text = Path.write_text
@@ -143,12 +153,13 @@ def test_a_disk_that_is_full_at_any_file_is_one_line_and_the_run_goes_on_when_th
     assert len(outcome.message.splitlines()) == 1
     assert not [name for name in files_of(tmp_path) if Path(name).name.startswith(".") and name != ".lock"]
     assert start(tmp_path, *CELL, *OFTEN).status == "finished"
-    whole = run(tmp_path.with_name(f"{tmp_path.name}-whole"), *CELL)
-    assert results(json.loads((tmp_path / "metrics.json").read_text())) == results(whole)
+    assert results(metrics_of(tmp_path)) == results(metrics_of(whole))
 
 
 @pytest.mark.parametrize("kilobytes", [8, 40, 80])
-def test_a_small_disk_that_fills_up(kilobytes: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_small_disk_that_fills_up(
+    kilobytes: int, whole: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     settings = (*CELL, *OFTEN, f"data.root={tmp_path}")
     with small_disk(tmp_path / "disk", kilobytes) as disk:
         outcome = start(disk / "run", *settings)
@@ -159,19 +170,18 @@ def test_a_small_disk_that_fills_up(kilobytes: int, tmp_path: Path, capfd: pytes
         assert not list(disk.rglob(".*.ckpt*"))
         resize(disk, 10_000)
         assert start(disk / "run", *settings).status == "finished"
-        found = json.loads((disk / "run" / "metrics.json").read_text())
-    assert results(found) == results(run(tmp_path / "whole", *settings))
+        assert results(metrics_of(disk / "run")) == results(metrics_of(whole))
 
 
 # --- read-only
 
 
-def test_a_finished_run_on_a_read_only_disk_is_skipped_and_evaluated_elsewhere(tmp_path: Path) -> None:
-    first = run(tmp_path / "run", *CELL)
+def test_a_finished_run_on_a_read_only_disk_is_skipped_and_evaluated_elsewhere(whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path / "run")
     before = files_of(tmp_path / "run")
     with read_only(tmp_path / "run"):
         assert start(tmp_path / "run", *CELL).status == "skipped"
-        assert evaluate(tmp_path / "run", f"out={tmp_path / 'out'}")["probes"] == first["probes"]
+        assert evaluate(tmp_path / "run", f"out={tmp_path / 'out'}")["probes"] == metrics_of(whole)["probes"]
         outcome = start(tmp_path / "run", *CELL, "seed=1")
         assert outcome.status == "failed"
     assert files_of(tmp_path / "run") == before

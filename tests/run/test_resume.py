@@ -14,23 +14,14 @@ from pathlib import Path
 import lightning as L
 import pytest
 import torch
-from cells import QUICK, ROOT, SMALL_MLP, make_cell, results, run
+from cells import QUICK, ROOT, SMALL_MLP, results, run, start
 
-from softvq.run.cell import Outcome
-from softvq.run.complete import complete
 from softvq.run_folder import RunFolder
 from softvq.tracking.curve import CurveLogger
 from softvq.training.checkpoint import read_checkpoint
 
-pytestmark = pytest.mark.usefixtures("without_figures")
-
 CELL = ("data=digits", "bottleneck=identity", *SMALL_MLP)
 OFTEN = ("trainer.checkpoint_after_s=0", "trainer.checkpoint_every_s=0", "trainer.checkpoint_time_fraction=0")
-
-
-def start(folder: Path, *overrides: str) -> Outcome:
-    (outcome,) = complete([make_cell(folder, *overrides)])
-    return outcome
 
 
 def killed(folder: Path, monkeypatch: pytest.MonkeyPatch, *overrides: str, at: int = 3) -> RunFolder:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from cells import QUICK, make_cell, results
+from cells import QUICK, make_cell, results, without_figures
 from omegaconf import DictConfig, OmegaConf
 
 from softvq.config.compose import compose
@@ -20,8 +20,6 @@ from softvq.run.complete import complete
 from softvq.run_folder import RunFolder
 from softvq.training.autoencoder import Autoencoder
 from softvq.training.checkpoint import Generations, read_checkpoint
-
-pytestmark = pytest.mark.usefixtures("without_figures")
 
 SEEDS = (0, 1, 2)
 CELL = (
@@ -37,7 +35,9 @@ def a_step_a_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def together(folder: Path, *overrides: str, seeds: Sequence[int] = SEEDS) -> list[Outcome]:
-    return complete([make_cell(folder / f"seed-{seed}", *CELL, *overrides, f"seed={seed}") for seed in seeds])
+    cells = [make_cell(folder / f"seed-{seed}", *CELL, *overrides, f"seed={seed}") for seed in seeds]
+    with without_figures():
+        return complete(cells)
 
 
 def in_turns(folder: Path, *overrides: str) -> None:
@@ -85,9 +85,7 @@ def check_equal(ours: Path, theirs: Path) -> None:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three seeds trained at once, unbroken."""
     folder = tmp_path_factory.mktemp("whole")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("softvq.probes.run.draw_portrait", lambda *_: None)
-        outcomes = together(folder, *OFTEN)
+    outcomes = together(folder, *OFTEN)
     assert [outcome.status for outcome in outcomes] == ["finished"] * 3
     return folder
 
@@ -115,7 +113,9 @@ def kill_at_write(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     monkeypatch.setattr(Generations, "write", counted)
 
 
-@pytest.mark.parametrize("number", [1, 2, 14, 15, 16, 36])
+@pytest.mark.parametrize(
+    "number", [2, 15, 16, *(pytest.param(number, marks=pytest.mark.slow) for number in (1, 14, 36))]
+)
 def test_a_group_killed_between_its_members_checkpoints_ends_as_an_unbroken_one(
     number: int, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

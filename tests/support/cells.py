@@ -1,13 +1,18 @@
 """Single cells on small networks and few steps, for the tests that run whole ones."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
+import pytest
+from omegaconf import DictConfig, OmegaConf
 
 from softvq.config.compose import compose
-from softvq.run.cell import Cell, read_cell
+from softvq.run.cell import Cell, Outcome, read_cell
 from softvq.run.complete import complete
 from softvq.run.evaluate import evaluate_run
 from softvq.run_folder import RunFolder
@@ -27,16 +32,39 @@ QUICK = (
 )
 
 
+@cache
+def _composed(overrides: tuple[str, ...]) -> DictConfig:
+    composed = compose("train", ["hydra.run.dir=.", *overrides], return_hydra_config=True)
+    OmegaConf.update(composed.hydra, "overrides.task", list(overrides), force_add=True)
+    return composed
+
+
 def make_cell(folder: Path, *overrides: str) -> Cell:
-    composed = compose("train", [*QUICK, f"hydra.run.dir={folder}", *overrides], return_hydra_config=True)
-    hydra = composed.hydra
-    OmegaConf.update(hydra, "overrides.task", [*QUICK, *overrides], force_add=True)
+    """The cell of a run in that folder; each set of overrides is composed once."""
+    composed = deepcopy(_composed((*QUICK, *overrides)))
     config = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
-    return read_cell(config, hydra, folder, None)
+    return read_cell(config, composed.hydra, folder, None)
 
 
-def run(folder: Path, *overrides: str) -> dict[str, Any]:
-    (outcome,) = complete([make_cell(folder, *overrides)])
+@contextmanager
+def without_figures() -> Iterator[None]:
+    """Within, cells draw nothing: pictures that nobody looks at take most of the time of so small a cell."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("softvq.probes.run.draw_portrait", lambda *_: None)
+        yield
+
+
+def start(folder: Path, *overrides: str) -> Outcome:
+    """How a cell ends that is started, or started again, in this folder; it draws no figures."""
+    with without_figures():
+        (outcome,) = complete([make_cell(folder, *overrides)])
+    return outcome
+
+
+def run(folder: Path, *overrides: str, figures: bool = False) -> dict[str, Any]:
+    """The content of `metrics.json` of a cell that is finished."""
+    with nullcontext() if figures else without_figures():
+        (outcome,) = complete([make_cell(folder, *overrides)])
     assert outcome.status == "finished", outcome.message
     return json.loads(RunFolder(folder).metrics.read_text())
 

@@ -19,7 +19,7 @@ import lightning as L
 from softvq import stop
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 900  # for what takes seconds on a machine with nothing else to do
+PATIENCE_S = 400  # for what takes seconds on a machine with nothing else to do
 
 # A cell of digits that takes a second.
 SMALL = (

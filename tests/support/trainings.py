@@ -18,6 +18,8 @@ SMALL = {
     "conv": ("network.encoder.channels=[3,4]", "network.decoder.channels=[4]"),
 }
 BOTTLENECKS = [name for name in options("bottleneck") if name not in ("raw", "untrained")]
+# What a training has to do with a bottleneck: noise, state outside gradients, labels, an objective of its own.
+KINDS = ("soft_vq", "vq_ema", "dvib", "acai")
 
 # Remarks of Lightning's, which a run switches off.
 QUIET = [

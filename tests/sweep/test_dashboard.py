@@ -35,8 +35,8 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     logs = tmp_path_factory.mktemp("sweep") / "logs"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WANDB_MODE", "offline")
-        run_interrupted(cell_folder(logs, 0), *TRACKED)
-        run(cell_folder(logs, 1), *TRACKED, "seed=1")
+        run_interrupted(cell_folder(logs, 0), *TRACKED, figures=True)
+        run(cell_folder(logs, 1), *TRACKED, "seed=1", figures=True)
     wandb.teardown()
     return logs
 
@@ -62,6 +62,7 @@ def test_cells_of_a_sweep_are_one_group_and_a_resumed_cell_is_one_run(logs: Path
     assert len({run.run_id for run in runs}) == 2
 
 
+@pytest.mark.process
 def test_one_command_uploads_the_offline_runs(logs: Path) -> None:
     hint = upload_hint(offline_runs(logs))
     assert hint.startswith("not in W&B yet: 2 offline runs; to upload:\nwandb sync ")

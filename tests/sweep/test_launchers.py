@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 from omegaconf import DictConfig, OmegaConf
-from sweeps import ROOT, cells, finished, results, running, starts, sweep, wait_for
+from sweeps import PATIENCE_S, ROOT, cells, finished, results, running, starts, sweep, wait_for
 
 from softvq.config import launcher
 from softvq.config.launcher import jobs_at_a_time, threads_of_job
 from softvq.machine import cores
+
+pytestmark = pytest.mark.timeout(2 * PATIENCE_S)
 
 GRID = ("bottleneck=identity,vq", "seed=0,1")
 JOBLIB = {"_target_": "hydra_plugins.softvq_sweeper.local.JoblibLauncher"}
@@ -102,6 +104,7 @@ def test_jobs_times_threads_fill_the_machine(
 
 
 @pytest.mark.slow
+@pytest.mark.process
 def test_submitit_on_one_machine_gives_the_same_numbers(tmp_path: Path, expected: dict[str, str]) -> None:
     ended = sweep(tmp_path, *GRID, "hydra/launcher=local_submitit")
     assert ended.returncode == 0, ended.stdout + ended.stderr
@@ -109,6 +112,7 @@ def test_submitit_on_one_machine_gives_the_same_numbers(tmp_path: Path, expected
 
 
 @pytest.mark.slow
+@pytest.mark.process
 def test_joblib_gives_the_same_numbers(tmp_path: Path, expected: dict[str, str]) -> None:
     ended = sweep(tmp_path, *GRID, "hydra/launcher=local_joblib")
     assert ended.returncode == 0, ended.stdout + ended.stderr
@@ -116,6 +120,7 @@ def test_joblib_gives_the_same_numbers(tmp_path: Path, expected: dict[str, str])
 
 
 @pytest.mark.slow
+@pytest.mark.process
 def test_slurm_gives_the_same_numbers(tmp_path: Path, slurm: dict[str, str], expected: dict[str, str]) -> None:
     ended = sweep(tmp_path, *GRID, "hydra/launcher=slurm", **slurm)
     assert ended.returncode == 0, ended.stdout + ended.stderr
@@ -123,6 +128,7 @@ def test_slurm_gives_the_same_numbers(tmp_path: Path, slurm: dict[str, str], exp
 
 
 @pytest.mark.slow
+@pytest.mark.process
 def test_cancelled_slurm_job_is_told_of_and_leaves_the_others_alone(
     tmp_path: Path, slurm: dict[str, str], expected: dict[str, str]
 ) -> None:
@@ -151,6 +157,7 @@ def queue(environment: dict[str, str]) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.process
 def test_ray_gives_the_same_numbers_though_a_node_is_lost(
     tmp_path: Path, ray_cluster: Callable[..., RayCluster], expected: dict[str, str]
 ) -> None:
@@ -167,6 +174,7 @@ def test_ray_gives_the_same_numbers_though_a_node_is_lost(
 
 
 @pytest.mark.slow
+@pytest.mark.process
 def test_ray_shares_a_card_and_shows_a_job_no_other(tmp_path: Path, ray_cluster: Callable[..., RayCluster]) -> None:
     import ray
 
@@ -193,6 +201,7 @@ def test_ray_shares_a_card_and_shows_a_job_no_other(tmp_path: Path, ray_cluster:
 
 
 @pytest.mark.slow
+@pytest.mark.process
 def test_killed_ray_sweep_takes_its_workers_with_it(tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="ray is not installed (pip install 'softvq[ray]')")
     folder = tmp_path / "logs"

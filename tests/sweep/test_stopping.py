@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from sweeps import ROOT, SMALL, alive, kill_group, wait_for
+from sweeps import PATIENCE_S, ROOT, SMALL, alive, kill_group, wait_for
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.timeout(2 * PATIENCE_S)]
 
 # Nothing but a stop saves these within a test.
 LONG = (*SMALL, "trainer.max_steps=1000000", "trainer.checkpoint_after_s=10000")

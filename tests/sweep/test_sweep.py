@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from sweeps import (
+    PATIENCE_S,
     ROOT,
     alive,
     cells,
@@ -34,6 +35,8 @@ from softvq.run.cell import Outcome
 from softvq.run_folder import RunFolder, write_json, write_text
 from softvq.sweep.launch import launch_all
 from softvq.sweep.plan import PlannedCell
+
+pytestmark = pytest.mark.timeout(2 * PATIENCE_S)
 
 OFTEN = ("trainer.checkpoint_after_s=0.1", "trainer.checkpoint_every_s=0.1")
 
@@ -79,6 +82,7 @@ def check_that_killing_changes_nothing(
     assert results(folder) == results(unbroken)
 
 
+@pytest.mark.process
 def test_sweep_killed_twice_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
     overrides = ("bottleneck=identity,vq", "seed=0,1", "hydra/launcher=local_joblib", "trainer.max_steps=200")
     kills = [("finished", True, 0.0), ("checkpoint", False, 0.0)]
@@ -86,6 +90,7 @@ def test_sweep_killed_twice_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.process
 def test_sweep_of_twelve_cells_killed_five_times_at_random(tmp_path: Path) -> None:
     seed = random.randrange(1000)
     print(f"moments drawn from seed {seed}")
@@ -111,6 +116,7 @@ def tables(folder: Path) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.process
 def test_two_sweeps_of_one_folder_share_its_cells(tmp_path: Path) -> None:
     folder, out, go = tmp_path / "logs", tmp_path / "logs.out", tmp_path / "go"
     grid = ("bottleneck=identity,vq", "hydra/launcher=basic", "+trainer.callbacks.odd._target_=sweeps.Waits")
@@ -124,6 +130,7 @@ def test_two_sweeps_of_one_folder_share_its_cells(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.process
 def test_dying_workers_take_only_their_own_cells_with_them(tmp_path: Path) -> None:
     odd = "+trainer.callbacks.odd._target_=sweeps.Dies,sweeps.Harmless"
     ended = sweep(tmp_path, "seed=0,1", odd, "hydra/launcher=local_joblib", PYTHONPATH=str(ROOT / "tests"))
@@ -207,6 +214,7 @@ def loaded_by_sweep(folder: Path, *overrides: str) -> tuple[str, str]:
     return told, libraries.strip()
 
 
+@pytest.mark.process
 def test_finished_cells_are_skipped_without_loading_torch(tmp_path: Path) -> None:
     grid = ("bottleneck=vq", "seed=0,1", "trainer.max_steps=5", "hydra/launcher=basic")
     assert sweep_here(tmp_path, *grid) == 0
@@ -217,6 +225,7 @@ def test_finished_cells_are_skipped_without_loading_torch(tmp_path: Path) -> Non
     assert finished(tmp_path) == kept
 
 
+@pytest.mark.process
 def test_workers_load_torch_for_the_plan_and_the_sweep_itself_never_does(tmp_path: Path) -> None:
     grid = ("bottleneck=vq", "seed=0,1", "trainer.max_steps=5", "hydra/launcher=local_joblib")
     told, libraries = loaded_by_sweep(tmp_path, *grid, "hydra.launcher.n_jobs=2")
@@ -225,6 +234,7 @@ def test_workers_load_torch_for_the_plan_and_the_sweep_itself_never_does(tmp_pat
     assert libraries == "[]"
 
 
+@pytest.mark.process
 def test_one_cell_at_a_time_needs_no_worker(tmp_path: Path) -> None:
     ended = sweep(
         tmp_path, "bottleneck=vq", "trainer.max_steps=5", "hydra/launcher=local_joblib", "hydra.launcher.n_jobs=1"
@@ -233,6 +243,7 @@ def test_one_cell_at_a_time_needs_no_worker(tmp_path: Path) -> None:
     assert "1 finished, 0 skipped, 0 failed" in ended.stdout
 
 
+@pytest.mark.process
 def test_a_setting_that_does_not_fit_is_found_in_a_worker_too(tmp_path: Path) -> None:
     ended = sweep(
         tmp_path, "bottleneck=vq,soft_vq", "bottleneck.K=1", "hydra/launcher=local_joblib", "hydra.launcher.n_jobs=2"
@@ -256,6 +267,7 @@ def test_plan_names_duplicates_and_lists_all_that_cannot_be(tmp_path: Path, caps
     assert not cells(tmp_path)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("override", "message"),
     [
@@ -271,6 +283,7 @@ def test_what_hydra_would_drop_or_stop_at_is_named(override: str, message: str, 
 
 
 @pytest.mark.slow
+@pytest.mark.process
 def test_a_hundred_cells_are_planned_in_seconds(tmp_path: Path) -> None:
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime  # not the clock, which other work holds up
     grid = ("bottleneck=identity,vae,vq,soft_vq", "seed=range(0,25)", "hydra.sweeper.plan_only=true")

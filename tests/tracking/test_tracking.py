@@ -42,8 +42,8 @@ class KilledError(BaseException):
     """Stands for the end of a session."""
 
 
-def run(folder: Path, *overrides: str) -> dict[str, Any]:
-    return cells.run(folder, *SMALL, *overrides)
+def run(folder: Path, *overrides: str, figures: bool = False) -> dict[str, Any]:
+    return cells.run(folder, *SMALL, *overrides, figures=figures)
 
 
 def run_killed(folder: Path, *overrides: str, after: int = 0, saved: int = 40) -> None:
@@ -62,11 +62,11 @@ def run_killed(folder: Path, *overrides: str, after: int = 0, saved: int = 40) -
             run(folder, *overrides)
 
 
-def run_interrupted(folder: Path, *overrides: str) -> dict[str, Any]:
+def run_interrupted(folder: Path, *overrides: str, figures: bool = False) -> dict[str, Any]:
     """A session that ends with rows logged behind its last checkpoint, and a second one to the end."""
     run_killed(folder, *overrides, after=25, saved=15)
     assert [row["step"] for row in read_curve(folder / "metrics.csv")] == STEPS[:5]
-    return run(folder, *overrides)
+    return run(folder, *overrides, figures=figures)
 
 
 class TestCurve:
@@ -147,7 +147,7 @@ class TestTolerant:
 
 
 def test_tensorboard_holds_one_curve_of_an_interrupted_run_and_its_results(tmp_path: Path) -> None:
-    metrics = run_interrupted(tmp_path, "logger=tensorboard")
+    metrics = run_interrupted(tmp_path, "logger=tensorboard", figures=True)
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     loss = events.Scalars("train/loss")
     assert [event.step for event in loss] == STEPS
@@ -195,7 +195,8 @@ def offline_run(folder: Path) -> Path:
 class TestOffline:
     def test_an_interrupted_run_leaves_one_whole_run(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         folder = tmp_path / "cell"
-        metrics = run_interrupted(folder, "logger=wandb", "logger.tags=[first,second]", "experiment_name=trial")
+        tagged = ("logger.tags=[first,second]", "experiment_name=trial")
+        metrics = run_interrupted(folder, "logger=wandb", *tagged, figures=True)
         said = capsys.readouterr().out
         assert "wandb: offline (no login" in said
         file = offline_run(folder)
@@ -286,7 +287,7 @@ def server(no_login: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 class TestOnline:
     def test_an_interrupted_run_stays_one_run_with_every_row_once(self, server: Server, tmp_path: Path) -> None:
-        metrics = run_interrupted(tmp_path, "logger=wandb", "logger.entity=somebody")
+        metrics = run_interrupted(tmp_path, "logger=wandb", "logger.entity=somebody", figures=True)
         name = run_id("runs", RunFolder(tmp_path), metrics["config_hash"])
         assert list(server.runs) == [name]
         assert server.resumed == [name]

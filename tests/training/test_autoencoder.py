@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 import torch
 from omegaconf import DictConfig
-from trainings import BOTTLENECKS, SMALL, data_of, model_of, small_config
+from trainings import KINDS, data_of, model_of, small_config
 
 from softvq.bottlenecks.base import Noise
-from softvq.run.build import build_model
 from softvq.training.autoencoder import Autoencoder
 
 
@@ -108,7 +107,7 @@ def test_loss_is_reconstruction_plus_weighted_penalty_of_unweighted_terms(
     }
 
 
-@pytest.mark.parametrize("bottleneck", BOTTLENECKS)
+@pytest.mark.parametrize("bottleneck", KINDS)
 def test_a_duplicated_batch_has_the_same_loss_and_twice_the_sums(
     build: Callable[..., Autoencoder], images: torch.Tensor, bottleneck: str
 ) -> None:
@@ -121,35 +120,6 @@ def test_a_duplicated_batch_has_the_same_loss_and_twice_the_sums(
         torch.testing.assert_close(terms_twice[name], term)
     for name, total in sums.items():
         torch.testing.assert_close(sums_twice[name], 2 * total)
-
-
-@pytest.mark.parametrize(
-    ("network", "shape"), [("mlp", (8, 8, 1)), ("conv", (32, 32, 3)), ("conv_spatial", (32, 32, 3))]
-)
-@pytest.mark.parametrize("bottleneck", BOTTLENECKS)
-def test_a_step_trains_every_parameter_of_every_bottleneck_on_every_network(
-    compose_train: Callable[..., DictConfig], bottleneck: str, network: str, shape: tuple[int, int, int]
-) -> None:
-    small = (
-        ("network.d=4", *SMALL[network])
-        if network == "mlp"
-        else ("network.d=4", "network.encoder.channels=[3,4,5,6]", "network.decoder.channels=[6,5,4]")
-    )
-    config = compose_train("data=digits", f"bottleneck={bottleneck}")
-    config.network = compose_train("data=digits", f"network={network}").network
-    K = ["bottleneck.K=3"] if "K" in config.bottleneck else []
-    k = ["bottleneck.k=2", "bottleneck.revived=1"] if "k" in config.bottleneck else []
-    config.merge_with_dotlist([*small, *K, *k])
-    model = build_model(config, shape, 0.1, classes=10)
-    with torch.no_grad():
-        model.encoder.heads["z_e"].weight.mul_(10)  # type: ignore[index,union-attr,operator]  # rounding leaves some of it
-    images = torch.randint(256, (32, *shape), dtype=torch.uint8)
-    terms, _ = model.loss(images, noise_for(model, 32), labels_for(model, 32))
-    terms["loss"].backward()
-    assert torch.isfinite(terms["loss"])
-    assert all(torch.isfinite(parameter.grad).all() for parameter in model.parameters())
-    # A hidden unit may be dead, a whole layer is not.
-    assert [name for name, parameter in model.named_parameters() if not parameter.grad.any()] == []
 
 
 def test_a_negative_penalty_weight_is_refused_by_key_and_value(build: Callable[..., Autoencoder]) -> None:
@@ -187,7 +157,7 @@ def test_what_is_no_batch_of_its_images_is_refused(
             call(given)
 
 
-@pytest.mark.parametrize("bottleneck", BOTTLENECKS)
+@pytest.mark.parametrize("bottleneck", KINDS)
 def test_the_code_of_an_image_is_its_noiseless_one_whatever_else_is_in_the_batch(
     build: Callable[..., Autoencoder], images: torch.Tensor, bottleneck: str
 ) -> None:

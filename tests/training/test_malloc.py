@@ -28,6 +28,7 @@ def page_faults_a_step(keep: str) -> float:
     return float(ended.stdout)
 
 
+@pytest.mark.process
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators are left as they are")
 def test_kept_memory_is_not_faulted_in_again() -> None:
     assert page_faults_a_step("") > 100

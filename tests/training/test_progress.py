@@ -47,6 +47,7 @@ def done(folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.process
 class TestLines:
     def test_a_pipe_gets_plain_lines(self, done: subprocess.CompletedProcess[str], folder: Path) -> None:
         assert done.returncode == 0, done.stderr
@@ -112,6 +113,7 @@ class Terminal:
 
 
 @pytest.mark.slow
+@pytest.mark.process
 def test_a_narrow_terminal_gets_a_bar_and_ctrl_c_leaves_it_clean(tmp_path: Path) -> None:
     terminal = Terminal(command(tmp_path, "trainer.max_steps=1000000"), columns=60)
     try:

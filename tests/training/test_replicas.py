@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from omegaconf import DictConfig
-from trainings import BOTTLENECKS, QUIET, Rows, of_seed, small_config, trained
+from trainings import BOTTLENECKS, KINDS, QUIET, Rows, of_seed, small_config, trained
 
 from softvq.data.schedule import ReplicaSchedule, Schedule
 from softvq.training.checkpoint import checkpoint_of_member, checkpoint_of_module
@@ -42,8 +42,9 @@ def check_members(config: DictConfig, module: TrainingModule, curves: list[Rows]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("network", ["mlp", "conv"])
-@pytest.mark.parametrize("bottleneck", BOTTLENECKS)
+@pytest.mark.parametrize(
+    ("bottleneck", "network"), [*((name, "mlp") for name in BOTTLENECKS), *((name, "conv") for name in KINDS)]
+)
 def test_each_of_many_steps_is_that_of_the_seed_alone(
     configure: Callable[..., DictConfig], bottleneck: str, network: str
 ) -> None:
@@ -51,7 +52,7 @@ def test_each_of_many_steps_is_that_of_the_seed_alone(
     check_members(config, *trained(config, seeds=SEEDS))
 
 
-@pytest.mark.parametrize("bottleneck", BOTTLENECKS)
+@pytest.mark.parametrize("bottleneck", KINDS)
 def test_each_member_begins_and_goes_on_as_its_seed_alone_does(
     configure: Callable[..., DictConfig], bottleneck: str
 ) -> None:
