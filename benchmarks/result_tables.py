@@ -1,6 +1,6 @@
 """The tables of docs/results.md and README.md, from the runs in docs/results/."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from table import markdown_table
 
@@ -77,9 +77,17 @@ def readme(findings: Findings) -> str:
 
 def kl_sweep(findings: Findings) -> str:
     """What the weight of the KL does; weights 1 and 20 are Table 1's VAE and beta-VAE."""
-    entries = findings.of("kl_sweep")
-    entries += [e for e in findings.table("paper", "mnist") if e.bottleneck in ("vae", "beta_vae")]
-    return _sweep(entries, "bottleneck.kl_weight", "weight", {"vae": 1.0, "beta_vae": 20.0})
+    rows = [[f"{weight:g}", *_numbers(e), _diagnostic(e, "active_units")] for weight, e in kl_weights(findings)]
+    head = ["weight", "seeds", "clustering", "NMI", "classification", "MSE / var", "active units"]
+    return markdown_table(head, rows)
+
+
+def kl_weights(findings: Findings) -> list[tuple[float, Entry]]:
+    """The scan's rows and Table 1's, by their weight of the KL."""
+    scanned = [(float(value_of(entry, "bottleneck.kl_weight")), entry) for entry in findings.of("kl_sweep")]
+    usual = {"vae": 1.0, "beta_vae": 20.0}
+    known = [(usual[e.bottleneck], e) for e in findings.table("paper", "mnist") if e.bottleneck in usual]
+    return sorted([*scanned, *known], key=lambda row: row[0])
 
 
 def vq_weights(findings: Findings) -> str:
@@ -100,18 +108,6 @@ def noise_sweep(findings: Findings) -> str:
 def soft_vq_factors(findings: Findings) -> str:
     """One of soft VQ's choices changed at a time, at full length."""
     return _studies(findings.of("soft_vq_factors"), ("bottleneck._target_", "data.batch_size"))
-
-
-def _sweep(entries: Sequence[Entry], key: str, heading: str, usual: Mapping[str, float]) -> str:
-    def at(entry: Entry) -> float:
-        value = value_of(entry, key)
-        return float(usual[entry.bottleneck] if value is None else value)
-
-    rows = [
-        [f"{at(entry):g}", *_numbers(entry), _diagnostic(entry, "active_units")] for entry in sorted(entries, key=at)
-    ]
-    head = [heading, "seeds", "clustering", "NMI", "classification", "MSE / var", "active units"]
-    return markdown_table(head, rows)
 
 
 def _studies(entries: Sequence[Entry], keys: Sequence[str]) -> str:

@@ -9,7 +9,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from result_tables import TABLES, Findings
+from result_plots import scan
+from result_tables import TABLES, Findings, kl_weights
 from turns import HERE
 
 from softvq.published import PROBE_METRICS, data_order, row_order
@@ -66,6 +67,7 @@ def main() -> None:
         write(merged(known, new))
         print(f"{len(new)} runs read; {RESULTS.relative_to(ROOT)} has {len(merged(known, new))}")
     findings = Findings(collect([RESULTS / "runs.csv"]).runs)
+    scan(kl_weights(findings), "weight of the KL", RESULTS / "kl_sweep.svg")
     for page in PAGES:
         text = filled(page.read_text(encoding="utf-8"), findings)
         write_text(page, text)
