@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+from cells import without_figures
 
 from softvq import stop
 
@@ -52,11 +53,11 @@ def sweep(folder: Path, *overrides: str, cwd: Path = ROOT, **environment: str) -
 
 
 def sweep_here(folder: Path, *overrides: str) -> int:
-    """The same in this process, which has loaded all that a sweep loads; the exit code."""
+    """The same without figures in this process, which has loaded all that a sweep loads; the exit code."""
     argv, handlers = sys.argv, {signum: signal.getsignal(signum) for signum in stop.SIGNALS}
     sys.argv = command(folder, *overrides, "hydra/launcher=basic")[1:]
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), without_figures():
             warnings.simplefilter("ignore")
             runpy.run_path(sys.argv[0], run_name="__main__")
     except SystemExit as end:

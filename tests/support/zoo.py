@@ -65,7 +65,7 @@ def configuration(name: str, *overrides: str) -> DictConfig:
     return config
 
 
-TRAINED = [name for name in NAMES if configuration(name).trained]
+TRAINED = [name for name in NAMES if OmegaConf.load(CONF_DIR / "bottleneck" / f"{name}.yaml").get("trained", True)]
 
 
 def settings(name: str, *overrides: str) -> SimpleNamespace:
