@@ -79,6 +79,7 @@ class _State:
 
 _state = _State()
 _wakeup: tuple[socket.socket, socket.socket] | None = None  # kept open as long as the process lives
+_ending = threading.Lock()  # of whichever thread ends the process
 
 
 def listen(to_parent: bool = False) -> None:
@@ -216,7 +217,9 @@ def _is_second() -> bool:
 
 
 def _end_at_once(signum: int) -> None:
-    """Ends the process, with one line and nothing else."""
+    """Ends the process, with one line and nothing else; of two threads that hear of a signal, only one says so."""
+    if not _ending.acquire(blocking=False):
+        return
     line = f"{line_of(signum, _described())}\n"
     if sys.__stderr__ is not None and sys.__stderr__.isatty():
         line = f"\r\x1b[K{line}\x1b[?25h"  # in place of a bar, which has hidden the cursor
