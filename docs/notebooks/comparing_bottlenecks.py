@@ -19,14 +19,13 @@ import tempfile
 
 logs = tempfile.mkdtemp()
 sweep = [
-    "data=digits", "bottleneck=identity,vae,soft_vq", "seed=0,1,2", "trainer.max_steps=300", "probes=fast",
+    "data=digits", "bottleneck=identity,vae,soft_vq", "seed=0,1,2",
     "network.d=16", "network.encoder.hidden=[128,64]", "network.decoder.hidden=[64,128]",
-    "trainer.threads=1", f"hydra.sweep.dir={logs}",
+    "trainer.max_steps=300", "trainer.threads=1", "probes=fast", f"hydra.sweep.dir={logs}",
 ]  # fmt: skip
-done = subprocess.run(
-    [sys.executable, "-m", "softvq", "train", "-m", *sweep], check=True, capture_output=True, text=True
-)
-print("\n".join(done.stdout.splitlines()[-10:]))
+command = [sys.executable, "-m", "softvq", "train", "-m", *sweep]
+done = subprocess.run(command, check=True, capture_output=True, text=True)
+print(done.stdout.splitlines()[0])
 
 # %%
 import softvq

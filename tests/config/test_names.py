@@ -102,6 +102,9 @@ def test_a_long_name_ends_in_a_hash_and_so_does_one_that_cannot_be_spelt() -> No
     assert len(long) <= len("runs/digits/soft_vq/seed-0-") + LONGEST
     other = name("network.encoder.hidden=[1000,2000,3000,4000]", "network.decoder.hidden=[4000,3000,2000,1001]")
     assert long != other
+    long_list = "network.encoder.hidden=[1000,2000,3000,4000,5000,6000]"
+    swept = name(long_list, "bottleneck.K=8", "network.d=16", "probes=fast", "seed=1")
+    assert swept.startswith("runs/digits/soft_vq/seed-1-K-8-d-16-probes-fast-encoder")  # what a sweep varies is short
     spelt = [name(f"+note='{text}'") for text in ("a b", "a/b", "a-b")]
     assert spelt[0].startswith("runs/digits/soft_vq/seed-0-note-a-b-")
     assert len(set(spelt)) == 3
@@ -131,6 +134,15 @@ def test_names_are_plain_short_and_the_same_for_any_way_to_type_a_number(changes
     [
         (("bottleneck.K=32",), "seed-0-4435b18d"),
         (("trainer.max_steps=50", "probes=fast"), "seed-0-29e77611"),
+        (
+            (
+                "network.encoder.hidden=[640,320]",
+                "network.decoder.hidden=[320,640]",
+                "probes=fast",
+                "bottleneck.K=1024",
+            ),
+            "seed-0-probes-fast-encoder.hidden-640-320-decoder.hidden-3-96bbeeea",
+        ),
     ],
 )
 def test_a_run_under_its_old_name_is_found(overrides: tuple[str, ...], old: str, tmp_path: Path) -> None:

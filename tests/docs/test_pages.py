@@ -17,7 +17,16 @@ BLOCK = re.compile(
     r"(?P<left_out><!-- not run: [^>]+ -->\n+)?```(?P<kind>bash|python|yaml)\n(?P<code>.*?)```", re.DOTALL
 )
 FILE = re.compile(r"# (?P<path>[\w/]+\.(py|yaml))\n")
-PAGES = ("../README.md", "tutorial.md", "data.md", "extending.md", "resuming.md", "exploring.md")
+PAGES = (
+    "../README.md",
+    "index.md",
+    "tutorial.md",
+    "data.md",
+    "extending.md",
+    "sweeps.md",
+    "resuming.md",
+    "exploring.md",
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.process]
 

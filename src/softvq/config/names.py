@@ -28,8 +28,9 @@ def folder_name(composed: DictConfig, logs: str) -> str:
     """The folder of a run below `logs`: EXPERIMENT/DATA/BOTTLENECK/seed-N-KEY-VALUE...
 
     A setting stands in the name if its value is not the one that the choices made would give it, so that the name
-    depends neither on the order of the overrides nor on how a value was typed. Runs from before names were made like
-    this had a hash of the overrides in their place; such a run's name is kept where it exists.
+    depends neither on the order of the overrides nor on how a value was typed. Where a name would be long, its short
+    settings stay and a hash stands for the rest. Runs from before names were made like this had a hash of the overrides
+    in their place, or were cut off in the order of the configuration; such a run's name is kept where it exists.
 
     Args:
         composed: the configuration with its part under `hydra`.
@@ -39,14 +40,27 @@ def folder_name(composed: DictConfig, logs: str) -> str:
     choices = dict(composed.hydra.runtime.choices)
     above = (composed.experiment_name, composed.data.name, choices["bottleneck"])
     start = "/".join(_plain(str(part)) for part in above) + f"/seed-{_plain(str(composed.seed))}"
-    name = "-".join([start, *_suffix(composed, choices, typed)])
-    old = start + _old_suffix(typed)
-    if old != name and not Path(logs, name).exists() and _holds_run(Path(logs, old), composed):
-        return old
+    parts = _parts(composed, choices, typed)
+    name = start + _suffix(parts, sorted(parts, key=len))
+    if not Path(logs, name).exists():
+        for old in (start + _suffix(parts, parts), start + _old_suffix(typed)):
+            if old != name and _holds_run(Path(logs, old), composed):
+                return old
     return name
 
 
-def _suffix(composed: DictConfig, choices: Mapping[str, Any], typed: Sequence[str]) -> list[str]:
+def _suffix(parts: Sequence[str], shown_first: Sequence[str]) -> str:
+    """What follows the seed in a name; where it would be long, as much of `shown_first` as fits and a hash of all."""
+    plain = [_plain(part) for part in parts]
+    suffix = "-".join(plain)
+    if plain != list(parts) or len(suffix) > LONGEST:
+        digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]
+        shown = "-".join(map(_plain, shown_first))
+        suffix = f"{shown[: LONGEST - 9].rstrip('.-_')}-{digest}"
+    return f"-{suffix}" if suffix else ""
+
+
+def _parts(composed: DictConfig, choices: Mapping[str, Any], typed: Sequence[str]) -> list[str]:
     """What is chosen beside the folders above, then the changed settings, in the order of the configuration."""
     chosen = {key: override for override in typed if (key := _key(override)) in choices}
     if len(chosen) == len(typed) and all(group in PLACES for group in chosen):
@@ -62,13 +76,7 @@ def _suffix(composed: DictConfig, choices: Mapping[str, Any], typed: Sequence[st
     ]
     if choices["experiment"] and composed.experiment_name != above.experiment_name:
         parts.append(f"experiment-{choices['experiment']}")
-    parts += _changes(composed, default)
-    plain = [_plain(part) for part in parts]
-    suffix = "-".join(plain)
-    if plain != parts or len(suffix) > LONGEST:
-        digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]
-        suffix = f"{suffix[: LONGEST - 9].rstrip('.-_')}-{digest}"
-    return [suffix] if suffix else []
+    return [*parts, *_changes(composed, default)]
 
 
 @cache
