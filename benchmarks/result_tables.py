@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from table import markdown_table
+from zoo_tables import EXPERIMENT, method_table, protocol, protocol_table
 
 from softvq.published import LABELS, MSE, PROBE_METRICS, published, row_name
 from softvq.report.judge.entries import Entry, make_entries
@@ -184,6 +185,21 @@ def claims(findings: Findings) -> str:
     return markdown_table(["claim", "`fidelity=`", "outcome", "numbers"], rows)
 
 
+def zoo(findings: Findings, data: str) -> str:
+    """Every bottleneck under one protocol on some data."""
+    return protocol_table(findings.of(EXPERIMENT), data)
+
+
+def zoo_runs(findings: Findings) -> str:
+    """Which runs these tables are made of."""
+    return protocol(findings.of(EXPERIMENT))
+
+
+def zoo_of(findings: Findings, *bottlenecks: str) -> str:
+    """The rows of some bottlenecks."""
+    return method_table(findings.of(EXPERIMENT), bottlenecks)
+
+
 def _seeds(entry: Entry) -> str:
     return NONE if entry.seedless else ", ".join(str(run.seed) for run in entry.runs)
 
@@ -229,7 +245,7 @@ def _brief(value: object) -> str:
     return NONE if value is None else f"`{str(value).rpartition('.')[2] if isinstance(value, str) else value}`"
 
 
-TABLES: dict[str, Callable[[Findings], str]] = {
+TABLES: dict[str, Callable[..., str]] = {
     table.__name__: table
     for table in (
         table_1,
@@ -243,5 +259,8 @@ TABLES: dict[str, Callable[[Findings], str]] = {
         berthelot,
         search,
         table_2,
+        zoo,
+        zoo_runs,
+        zoo_of,
     )
 }

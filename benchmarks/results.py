@@ -1,7 +1,7 @@
 """Takes finished runs into docs/results/ and writes what the pages show of them: `make results LOGS=...`.
 
-A page has a place for each table, `<!-- runs: NAME -->` to `<!-- end -->`; what stands there comes from the committed
-tables of runs alone.
+A page has a place for each table, `<!-- runs: NAME -->` to `<!-- end -->`, where NAME may be followed by what the table
+is of; what stands there comes from the committed tables of runs alone.
 """
 
 import argparse
@@ -12,6 +12,8 @@ from pathlib import Path
 from result_plots import scan
 from result_tables import TABLES, Findings, kl_weights
 from turns import HERE
+from zoo_plot import write_plot
+from zoo_tables import EXPERIMENT
 
 from softvq.published import PROBE_METRICS, data_order, row_order
 from softvq.report.judge.experiments import ORDER
@@ -26,8 +28,13 @@ from softvq.run_folder import write_text
 
 ROOT = HERE.parent
 RESULTS = ROOT / "docs" / "results"
-PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
-PLACE = re.compile(r"(<!-- runs: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+PAGES = (
+    ROOT / "README.md",
+    ROOT / "docs" / "results.md",
+    ROOT / "docs" / "bottlenecks.md",
+    *sorted((ROOT / "docs" / "bottlenecks").glob("*.md")),
+)
+PLACE = re.compile(r"(<!-- runs: (\w+)((?: \w+)*) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def merged(known: Sequence[Run], new: Sequence[Run]) -> list[Run]:
@@ -43,7 +50,7 @@ def _place(run: Run) -> tuple[object, ...]:
 
 def filled(page: str, findings: Findings) -> str:
     """A page's text with its tables as the runs have them now."""
-    return PLACE.sub(lambda place: f"{place[1]}\n{TABLES[place[2]](findings)}\n\n{place[3]}", page)
+    return PLACE.sub(lambda place: f"{place[1]}\n{TABLES[place[2]](findings, *place[3].split())}\n\n{place[4]}", page)
 
 
 def write(runs: Sequence[Run]) -> None:
@@ -67,6 +74,7 @@ def main() -> None:
         write(merged(known, new))
         print(f"{len(new)} runs read; {RESULTS.relative_to(ROOT)} has {len(merged(known, new))}")
     findings = Findings(collect([RESULTS / "runs.csv"]).runs)
+    write_plot(findings.of(EXPERIMENT), RESULTS / "zoo.svg")
     scan(kl_weights(findings), "weight of the KL", RESULTS / "kl_sweep.svg")
     for page in PAGES:
         text = filled(page.read_text(encoding="utf-8"), findings)
