@@ -1,6 +1,6 @@
 """What every bottleneck of conf/bottleneck promises: a new one is under test by its YAML alone.
 
-What does not hold for a method by its nature is said in tests/support/zoo.py: `ACROSS_IMAGES` and `ORDERED`.
+What does not hold for a method by its nature is in tests/support/zoo.py: `ACROSS_IMAGES`, `LABELLED` and `ORDERED`.
 """
 
 import importlib.util
@@ -98,8 +98,14 @@ def test_prior_samples_are_latents(name):
         assert z.dtype == torch.float32
 
 
-@pytest.mark.parametrize("network", list(zoo.NETWORKS))
-@every_trained
+# The other networks are these with fewer halvings: a bottleneck sees but more positions.
+@pytest.mark.parametrize(
+    ("name", "network"),
+    [
+        *((name, network) for name in TRAINED for network in ("mlp", "conv", "conv_spatial")),
+        *(("soft_vq", network) for network in zoo.NETWORKS if network not in ("mlp", "conv", "conv_spatial")),
+    ],
+)
 def test_a_step_trains_every_parameter_on_every_network(name, network):
     net = zoo.model(name, network)
     for head in net.encoder.heads.values():
@@ -137,6 +143,7 @@ def test_only_methods_that_say_so_learn_from_labels(name):
     noise = zoo.noise_of(net, 0)
     losses = [deepcopy(net).loss(zoo.images(), noise, zoo.labels(seed=seed))[0]["loss"] for seed in (1, 2)]
     assert torch.equal(*losses) != net.bottleneck.learns_from_labels
+    assert net.bottleneck.learns_from_labels == (name in zoo.LABELLED)
 
 
 # --- evaluations in NumPy
@@ -423,11 +430,9 @@ def test_training_goes_on_from_its_state_bit_for_bit(name):
         assert torch.equal(second.state_dict()[key], value), key
 
 
-@every_trained
+@pytest.mark.parametrize("name", [name for name in TRAINED if name not in zoo.LABELLED])  # which are not replayed
 def test_replayed_steps_are_the_steps_themselves(name):
     """A step changes what there is in place and counts nothing in Python: else a captured one would not be it."""
-    if make(name).learns_from_labels:
-        pytest.skip("training does not replay steps that need labels")
     plain, net = zoo.model(name), zoo.model(name)
     losses, optimizer = steps(plain, optimizer_of(plain), range(12)), optimizer_of(net)
 

@@ -42,14 +42,15 @@ def test_a_folder_is_named_by_what_was_changed(overrides: tuple[str, ...], last:
     assert name(*overrides) == f"runs/digits/soft_vq/{last}"
 
 
-@pytest.mark.parametrize(
-    "override",
-    [
+@pytest.mark.parametrize("number", ["penalty_weight=1", "penalty_weight=1.0", "optimizer.lr=0.0003"])
+def test_a_default_may_be_typed_in_any_way(number: str) -> None:
+    assert name(number) == "runs/digits/soft_vq/seed-0"
+
+
+def test_defaults_and_where_a_run_happens_change_no_name() -> None:
+    overrides = (
         "bottleneck.K=128",
-        "penalty_weight=1",
-        "penalty_weight=1.0",
         "optimizer.lr=3e-4",
-        "optimizer.lr=0.0003",
         "network.d=64",
         "bottleneck.d=64",
         "probes=paper",
@@ -66,10 +67,8 @@ def test_a_folder_is_named_by_what_was_changed(overrides: tuple[str, ...], last:
         "probes.save_latents=true",
         "hydra/launcher=local_joblib",
         "hydra.job.chdir=true",
-    ],
-)
-def test_a_default_and_where_a_run_happens_change_no_name(override: str) -> None:
-    assert name(override) == "runs/digits/soft_vq/seed-0"
+    )
+    assert name(*overrides) == "runs/digits/soft_vq/seed-0"
 
 
 def test_the_names_of_choices_are_folders_above_the_run() -> None:

@@ -8,7 +8,6 @@ from omegaconf import OmegaConf
 from softvq.config.compose import CONF_DIR, compose, options
 from softvq.config.resolvers import TABLE_OF_DATA
 
-TRAINED_OR_NOT = [name for name in options("bottleneck") if name != "raw"]  # whose network is the pixels
 PRESETS = sorted((CONF_DIR / "preset").rglob("*.yaml"))
 NAMED = sorted({preset.stem.split("-")[2] for preset in PRESETS if preset.stem.count("-") == 2})  # in some preset
 ON_CONV = ("conv", "conv_spatial")
@@ -21,9 +20,8 @@ def plain(config):
 @pytest.mark.parametrize(
     ("bottleneck", "network", "data"),
     [
-        *((name, "conv", "svhn") for name in TRAINED_OR_NOT),
-        *((name, network, "mnist") for name in NAMED for network in ON_CONV),
-        *((name, "conv_spatial", "svhn") for name in NAMED),
+        *((name, network, "svhn") for name in ["identity", *NAMED] for network in ON_CONV),
+        *((name, "conv", "mnist") for name in NAMED),
     ],
 )
 def test_the_release_pads_and_starts_every_convolutional_model_alike(compose_train, bottleneck, network, data):

@@ -19,39 +19,19 @@ def test_the_validation_protocol_needs_images_set_aside(tmp_path: Path) -> None:
     assert not (tmp_path / "checkpoints" / "last.ckpt").exists()
 
 
+# What the parts themselves refuse; values of the wrong kind are the matter of tests/reliability.
 @pytest.mark.parametrize(
     ("override", "message"),
     [
         ("bottleneck.K=1", "bottleneck.K must be at least 2, got 1"),
-        ("network.d=0", "network.d must be at least 1, got 0"),
         ("bottleneck.sigma_eps=-0.1", "bottleneck.sigma_eps must be at least 0, got -0.1"),
         ("bottleneck.commitment_weight=-1", "bottleneck.commitment_weight must be at least 0, got -1"),
-        ("bottleneck.reduction=median", "bottleneck.reduction must be one of sum, mean, got 'median'"),
         ("network=conv", "needs at least 16 x 16 pixels, got 8 x 8"),
         ("network=pixels", "bottleneck=raw and network=pixels belong together, got bottleneck=soft_vq"),
-        ("data.batch_size=0", "data.batch_size must be at least 1, got 0"),
-        ("data.batch_size=abc", "data.batch_size must be a whole number, got 'abc'"),
-        ("data.eval_batch_size=2.5", "data.eval_batch_size must be a whole number, got 2.5"),
-        ("data.val_fraction=abc", "data.val_fraction must be a finite number, got 'abc'"),
-        ("bottleneck.K=abc", "bottleneck.K must be a whole number, got 'abc'"),
-        ("bottleneck.K=2.5", "bottleneck.K must be a whole number, got 2.5"),
-        ("network.d=abc", "network.d must be a whole number, got 'abc'"),
-        ("optimizer.lr=abc", "optimizer.lr must be a finite number, got 'abc'"),
-        ("optimizer.lr=-1", "optimizer.lr must be at least 0, got -1"),
-        ("seed=abc", "seed must be a whole number, got 'abc'"),
-        ("trainer.max_steps=abc", "trainer.max_steps must be a whole number, got 'abc'"),
-        ("trainer.devices=0", "trainer.devices must be at least 1, a list of devices like [0,1], -1 for all, or auto"),
-        ("trainer.devices=[]", "trainer.devices must be at least 1"),
         ("trainer.accelerator=gpv", "trainer.accelerator must be one of auto, cpu, gpu, cuda, mps, got 'gpv'"),
-        ("trainer.precision=foo", "trainer.precision must be one of 32-true, bf16-mixed, 16-mixed, "),
-        ("trainer.matmul_precision=foo", "trainer.matmul_precision must be one of highest, high, medium, got 'foo'"),
-        ("optimizer.fused=maybe", "optimizer.fused must be true or false, got 'maybe'"),
-        ("trained=1", "trained must be true or false, got 1"),
         ("trainer.cuda_graph=maybe", "trainer.cuda_graph must be true, false or auto, got 'maybe'"),
-        ("resume=sometimes", "resume must be one of auto, never, got 'sometimes'"),
         ("data.val_fraction=1.5", "data.val_fraction must be at least 0 and below 1, got 1.5"),
         ("probes.tap=z_x", "probes.tap is 'z_x'"),
-        ("probes.part=train", "probes.part must be one of test, validation, got 'train'"),
     ],
 )
 def test_settings_that_do_not_fit_are_named_before_training(override: str, message: str, tmp_path: Path) -> None:

@@ -35,6 +35,8 @@ SMALL: dict[str, tuple[str, ...]] = {
 
 # Their loss looks across the images of a batch, so that it is no mean of the images' losses.
 ACROSS_IMAGES = {"acai", "batch_topk", "capacity_vae", "lfq"}
+# Their objective wants the images' labels.
+LABELLED = {"dvib"}
 # Codewords have places, or are implied by other numbers: they cannot be permuted.
 ORDERED = {"som_vae"}
 
