@@ -11,8 +11,10 @@ import math
 import os
 import re
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import yaml
 
@@ -43,6 +45,30 @@ class UnreadableFileError(ValueError):
         self.path, self.reason = path, reason
 
 
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """A regular file, to be read; a symbolic link to one will do.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        UnreadableFileError: if it is anything else: opening a pipe would wait for somebody to write into it.
+    """
+    try:
+        number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from None
+    try:
+        mode = os.fstat(number).st_mode
+        if not stat.S_ISREG(mode):
+            raise UnreadableFileError(path, "it is a folder" if stat.S_ISDIR(mode) else "it is no regular file")
+        with os.fdopen(number, "rb", closefd=False) as file:
+            yield file
+    finally:
+        os.close(number)
+
+
 def read_bytes(path: Path, largest: int = LARGEST_FILE) -> bytes:
     """The content of a regular file; a symbolic link to one will do.
 
@@ -54,19 +80,11 @@ def read_bytes(path: Path, largest: int = LARGEST_FILE) -> bytes:
         FileNotFoundError: if there is none.
         UnreadableFileError: if it is no regular file, larger, or not readable.
     """
-    try:
-        # Without O_NONBLOCK, opening a pipe waits for somebody to write into it.
-        number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
-        mode = os.fstat(number).st_mode
-        if not stat.S_ISREG(mode):
-            os.close(number)
-            raise UnreadableFileError(path, "it is a folder" if stat.S_ISDIR(mode) else "it is no regular file")
-        with os.fdopen(number, "rb") as file:
+    with opened(path) as file:
+        try:
             content = file.read(largest + 1)
-    except (FileNotFoundError, UnreadableFileError):
-        raise
-    except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from None
+        except OSError as error:
+            raise _unreadable(path, error) from None
     if len(content) > largest:
         raise UnreadableFileError(path, f"it has more than {largest:,} bytes")
     return content

@@ -24,7 +24,7 @@ class RunFolder:
     """The files of one run below `path`."""
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path).resolve()
+        self.path = Path(os.path.realpath(path))  # which takes links that lead in a circle as they are
 
     config = property(lambda self: self.path / "config.yaml")
     metrics = property(lambda self: self.path / "metrics.json")
@@ -50,11 +50,30 @@ class RunFolder:
             raise ValueError(unusable(error)) from error
 
     def check_own(self) -> None:
-        """Refuses a folder of somebody's own files, and a file in its place.
+        """Refuses a folder of somebody's own files, a file in its place, and what stands in the place of a run's files.
 
         Raises:
             ValueError: naming some of the files.
         """
+        try:
+            self._check_kinds()
+            self._check_foreign()
+        except OSError as error:  # a name that is too long, or a folder that may not be read
+            raise ValueError(unusable(error)) from error
+
+    def _check_kinds(self) -> None:
+        folders = (self.checkpoints, self.figures, self.evaluations)
+        files = (self.config, self.metrics, self.failure, self.curve, self.latents, self.checkpoint)
+        for path in (*folders, *files, self.checkpoint.with_name(PREVIOUS)):
+            expected = "folder" if path in folders else "file"
+            if os.path.lexists(path) and not (path.is_dir() if expected == "folder" else path.is_file()):
+                found = "a folder" if path.is_dir() else f"no {expected}" if path.exists() else "a link to nothing"
+                raise ValueError(
+                    f"{path} is {found}, and a run has a {expected} there; move it away, or choose another folder "
+                    "(hydra.run.dir=PATH, of a sweep hydra.sweep.dir=PATH)"
+                )
+
+    def _check_foreign(self) -> None:
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(unusable(FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self.path))))
         if foreign := self.foreign_files():
@@ -70,6 +89,7 @@ class RunFolder:
             (self.config, rb"^result_settings:"),
             (self.metrics, rb'"config_hash":'),
             (self.failure, rb'"traceback":'),
+            (self.checkpoint, rb"PK.*config_hash"),
         ]
         if not self.path.is_dir() or any(_begins_with(file, rb"(?ms).*" + mark) for file, mark in marks):
             return []

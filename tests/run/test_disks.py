@@ -119,6 +119,51 @@ def test_a_log_that_cannot_be_written_is_told_of_and_costs_nothing(
     assert f"{tmp_path / 'run.log'} cannot be written: Is a directory" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("kind", ["a pipe", "a link to somebody's file"])
+def test_a_log_is_written_into_a_file_of_its_own_alone(
+    kind: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    thesis, log = tmp_path / "thesis.txt", tmp_path / "run" / "run.log"
+    thesis.write_text("years of work")
+    run(log.parent, *CELL)
+    (log.parent / "metrics.json").unlink()
+    log.unlink()
+    if kind == "a pipe":
+        os.mkfifo(log)
+    else:
+        log.symlink_to(thesis)
+    assert start(log.parent, *CELL).status == "finished"
+    assert f"{log} cannot be written: " in capfd.readouterr().err
+    assert thesis.read_text() == "years of work"
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "failure.json", "latents.npz", "checkpoints", "figures"])
+def test_a_link_to_nothing_is_named_before_anything_is_trained(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).symlink_to("/nowhere/at/all")
+    outcome = start(tmp_path, *CELL)
+    assert outcome.message.startswith(f"ValueError: {tmp_path / name} is a link to nothing, and a run has a fi") or (
+        f"{name} is a link to nothing, and a run has a folder there" in outcome.message
+    )
+
+
+def test_a_run_that_lost_its_configuration_is_still_a_runs_folder(tmp_path: Path) -> None:
+    expected = results(run(tmp_path, *CELL))
+    (tmp_path / "metrics.json").unlink()
+    (tmp_path / "config.yaml").write_bytes(b"")
+    assert "config.yaml is damaged or no run's: it has no result_settings" in start(tmp_path, *CELL).message
+    assert results(run(tmp_path, *CELL, "resume=never")) == expected
+
+
+def test_what_lightning_would_take_from_the_environment_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    expected = results(run(tmp_path / "plain", *CELL))
+    monkeypatch.setenv("PL_TRAINER_FAST_DEV_RUN", "True")
+    monkeypatch.setenv("PL_TRAINER_GRADIENT_CLIP_VAL", "0.00001")
+    assert results(run(tmp_path / "run", *CELL)) == expected
+    assert "PL_TRAINER_FAST_DEV_RUN of the environment is left out" in capfd.readouterr().err
+
+
 # --- full
 
 

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,6 @@ from torch import nn
 from softvq import stop
 from softvq.run_folder import DamagedFileError
 from softvq.training.checkpoint import (
-    FORMAT,
     ForeignCheckpointError,
     Generations,
     Identity,
@@ -24,6 +24,7 @@ from softvq.training.checkpoint import (
     check_weights,
     read_checkpoint,
 )
+from softvq.training.checkpoint_content import FORMAT, STEPS_TAKEN
 
 WHO = Identity("0123456789abcdef", 7)
 
@@ -33,9 +34,10 @@ def content(step: int, **changes: Any) -> dict[str, Any]:
     generator = torch.Generator().manual_seed(step)
     return {
         "state_dict": {"net.weight": torch.randn(20, 30, generator=generator), "net.bias": torch.zeros(20)},
-        "optimizer_states": [{"state": {0: {"step": torch.tensor(float(step))}}, "param_groups": [{"lr": 0.1}]}],
+        "optimizer_states": [{"state": {0: {"step": torch.tensor(float(step))}}, "param_groups": [{"params": [0, 1]}]}],
         "lr_schedulers": [],
-        "loops": {},
+        "loops": {"fit_loop": {STEPS_TAKEN[1]: {"total": {"ready": step, "completed": step}}}},
+        "pytorch-lightning_version": "2.6.0",
         "callbacks": {"ResumeCheckpoint": {"trained_s": 1.5}},
         "global_step": step,
         "epoch": 0,
@@ -164,8 +166,81 @@ def test_one_that_would_grow_when_it_is_read_is_refused(saved: Path) -> None:
 )
 def test_what_no_run_writes_is_refused(saved: Path, held: Any) -> None:
     torch.save(held, saved)
-    with pytest.raises(DamagedFileError, match="it holds no trained model"):
+    with pytest.raises(DamagedFileError, match=r"it holds no trained model|weights are no plain|of which format"):
         read_checkpoint(saved, WHO)
+
+
+STEPS = {"fit_loop": {STEPS_TAKEN[1]: {"total": {"completed": 4}}}}
+WEIGHTS = content(5)["state_dict"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"run": None}, "it does not say of which format it is"),
+        ({"run": {"format": True, "step": 5}}, "it does not say of which format it is"),
+        ({"run": {"format": 1, "step": 5}}, "there is no format 1"),
+        ({"run": {"format": FORMAT, "step": 4}}, "its parts disagree about the step"),
+        ({"loops": STEPS}, "its parts disagree about the step"),
+        ({"loops": {}}, "its parts disagree about the step"),
+        ({"global_step": -5}, "its parts disagree about the step"),
+        ({"global_step": True}, "its parts disagree about the step"),
+        ({"curve": 5}, "its part of the training curve is not what a run writes"),
+        ({"curve": {"sums": {"loss": "x"}, "steps": 1, "statistics": {}}}, "its part of the training curve"),
+        ({"pytorch-lightning_version": 5}, "pytorch-lightning_version is absent or no str"),
+        ({"optimizer_states": {}}, "optimizer_states is absent or no list"),
+        *(
+            ({"state_dict": {**WEIGHTS, "net.bias": value}}, "its weights are no plain arrays of numbers")
+            for value in (
+                torch.zeros(20, device="meta"),
+                torch.zeros(20).to_sparse(),
+                torch.zeros(1).expand(10**6, 10**6),
+            )
+        ),
+        (
+            {"state_dict": {**WEIGHTS, "net.bias": torch.zeros(20).cfloat()}},
+            "bias holds complex numbers, here",
+        ),
+        ({"state_dict": {**WEIGHTS, "net.bias": torch.zeros(20).long()}}, "bias holds whole numbers, here fractions"),
+        ({"optimizer_states": []}, "it holds the states of 0 optimisers, this training has 1"),
+        ({"optimizer_states": [5]}, "its optimiser has no state"),
+        ({"optimizer_states": [{"state": {}, "param_groups": [5]}]}, "its optimiser's groups are not"),
+        ({"optimizer_states": [{"state": {}, "param_groups": [{"params": [0]}]}]}, "does not have 2 parameters"),
+        (
+            {"optimizer_states": [{"state": {0: {"a": torch.zeros(3)}}, "param_groups": [{"params": [0, 1]}]}]},
+            "its optimiser's averages are those of another model",
+        ),
+    ],
+)
+def test_one_whose_parts_do_not_belong_together_is_refused_in_a_line(
+    saved: Path, changes: dict[str, Any], message: str
+) -> None:
+    whole = torch.load(saved, weights_only=True)
+    if "state_dict" in changes:
+        changes = {"state_dict": {name.removeprefix("net."): w for name, w in changes["state_dict"].items()}}
+    torch.save({**whole, **changes}, saved)
+    with pytest.raises(DamagedFileError, match=re.escape(message)) as caught:
+        files(saved.parent).load_checkpoint("")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["a pipe", "a device", "a folder"])
+def test_what_is_no_file_is_not_opened(saved: Path, kind: str) -> None:
+    saved.unlink()
+    if kind == "a pipe":
+        os.mkfifo(saved)
+    elif kind == "a device":
+        saved.symlink_to("/dev/zero")
+    else:
+        saved.mkdir()
+    with pytest.raises(DamagedFileError, match=r"it is no regular file|it is a folder"):
+        read_checkpoint(saved)
+
+
+def test_one_larger_than_the_memory_is_not_read(saved: Path) -> None:
+    os.truncate(saved, 2**44)  # of which the disk holds nothing
+    with pytest.raises(DamagedFileError, match="are more than this machine's memory"):
+        read_checkpoint(saved)
 
 
 def test_one_of_a_newer_version_is_refused_by_its_number(saved: Path) -> None:

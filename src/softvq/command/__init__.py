@@ -6,6 +6,7 @@ from importlib import import_module
 
 from softvq import stop
 from softvq.extras import MissingExtraError
+from softvq.surroundings import current_folder_is_gone, shut_out_matplotlib_settings
 
 # name -> module whose `main(arguments)` runs it, and what it does in a line
 COMMANDS = {
@@ -39,6 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name not in COMMANDS:
         print(f"error: softvq has no command {name}; there are {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
+    if current_folder_is_gone():
+        print("error: the current folder was removed; change to another one", file=sys.stderr)
+        return 1
+    shut_out_matplotlib_settings()
     try:
         return import_module(COMMANDS[name][0]).main(rest) or 0
     except MissingExtraError as error:

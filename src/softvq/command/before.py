@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from hydra.conf import HydraConf, RunDir, SweepDir
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
@@ -60,13 +61,23 @@ def _check_folders(config: DictConfig) -> None:
     """Checks the settings under `hydra` that were typed; the others are Hydra's own, or follow from the run."""
     for override in _typed(config):
         key = override.partition("=")[0].lstrip("+~")
+        if override.startswith("+") and _is_unknown(key):
+            raise ValueError(f"{override}: Hydra has no {key}; drop it")
         kind = kind_of(key) if key.startswith("hydra.") else None
         if kind is not None:
             kind.refuse(key, OmegaConf.select(config, key))
 
 
+def _is_unknown(key: str) -> bool:
+    """Whether a key under `hydra`, which a leading + adds, is none of Hydra's own."""
+    group, _, rest = key.removeprefix("hydra.").partition(".")
+    parts: dict[str, Any] = {"run": RunDir, "sweep": SweepDir}
+    known = HydraConf.__dataclass_fields__
+    return key.startswith("hydra.") and (group not in known or (group in parts and not hasattr(parts[group], rest)))
+
+
 def _check_run(composed: DictConfig) -> None:
-    from softvq.data.prepared import prepared_info
+    from softvq.data.prepared import prepare, prepared_info
     from softvq.run.cell import read_cell
 
     config = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
@@ -81,3 +92,4 @@ def _check_run(composed: DictConfig) -> None:
     from softvq.run.check import check_cell
 
     check_cell(cell)
+    cell.state(cell.settings(prepare(cell.source(), cell.config.data.root).info))

@@ -164,6 +164,7 @@ SCHEMA: dict[str, Kind] = {
     # --- tracker
     "logger": mapping().means("where the training curve goes beside metrics.csv"),
     "logger.trackers": mapping().means("further trackers by name: logger=[wandb,tensorboard] has two"),
+    "logger.trackers.*": mapping().means("one of them"),
     "logger.trackers.*._target_": target().means("class of a tracker"),
     "logger.project": text().means("of W&B"),
     "logger.entity": text().null("the login's own").means("a user or team of W&B"),

@@ -9,6 +9,7 @@ from softvq.config.compose import groups, options
 from softvq.config.errors import missing_values
 from softvq.config.names import settings_of
 from softvq.config.schema import NEEDED, kind_of
+from softvq.config.unused import unused
 
 FIGURE_FORMATS = ("pdf", "svg")  # beside PNG
 # What updates every number by itself, so that stacked weights are updated as they would be alone.
@@ -17,7 +18,7 @@ ELEMENTWISE |= {"softvq.training.tensorflow_adam.TensorFlowAdam"}
 
 
 def check_settings(config: DictConfig, evaluating: bool = False) -> None:
-    """Refuses values that are missing or of the wrong kind, and a configuration that lacks what a run needs.
+    """Refuses values that are missing, wrong or without effect, and a configuration that lacks what a run needs.
 
     Args:
         config: what was composed, without its part under `hydra`.
@@ -42,6 +43,7 @@ def check_settings(config: DictConfig, evaluating: bool = False) -> None:
         figure_formats(config.get("figures"))
     except ValueError as error:
         faults.append(str(error))
+    faults += unused(config, evaluating)
     if not faults and not evaluating and config.probes.part == "validation" and not config.data.val_fraction:
         faults.append("probes.part=validation needs images set aside; set data.val_fraction, as data.val_fraction=0.1")
     if faults:

@@ -1,8 +1,10 @@
 """What a person sees: messages, warnings and tables on the terminal, and the same in the run's log."""
 
+import errno
 import logging
 import os
 import shlex
+import stat
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -97,7 +99,7 @@ class Screen:
             for path in paths:
                 try:
                     path.parent.mkdir(parents=True, exist_ok=True)
-                    file = path.open("a", encoding="utf-8", errors="replace")
+                    file = os.fdopen(_open_regular(path), "a", encoding="utf-8", errors="replace")
                 except OSError as error:  # a run does without a log
                     self.print_warning(f"{path} cannot be written: {error.strerror}")
                     continue
@@ -128,6 +130,16 @@ class Screen:
 
 def _same(file: TextIO) -> TextIO:
     return file
+
+
+def _open_regular(path: Path) -> int:
+    """Opens a file to append to it; nothing that would wait for a reader, and no link to a file elsewhere."""
+    careful = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+    number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | careful, 0o666)
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise OSError(errno.EINVAL, "it is no regular file")
+    return number
 
 
 def _close(file: TextIO) -> None:

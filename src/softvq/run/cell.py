@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
@@ -69,7 +70,7 @@ class Cell:
 
     def source(self) -> Source:
         """Where its images come from."""
-        return instantiate(self.config.data.source)
+        return _source(self.config)
 
     def settings(self, info: DatasetInfo) -> dict[str, Any]:
         """What decides its result.
@@ -184,12 +185,12 @@ def read_cell(config: DictConfig, hydra: DictConfig, folder: str | Path, launche
         check_together(config, in_sweep=launcher is not None)
     _make_absolute(config, hydra)
     if choices["network"] == "auto":
-        choices["network"] = _fitting_network(*instantiate(config.data.source).image_shape())
+        choices["network"] = _fitting_network(*_source(config).image_shape())
         overrides = [*hydra.overrides.task, f"network={choices['network']}"]
         config = compose(hydra.job.config_name, overrides, own_folders(hydra))
         _make_absolute(config, hydra)
     if OmegaConf.is_missing(config.data, "image_shape"):
-        config.data.image_shape = list(instantiate(config.data.source).image_shape())
+        config.data.image_shape = list(_source(config).image_shape())
     if config.data.pixel_offset is None:
         config.data.pixel_offset = -0.5 if choices["network"].startswith("conv") else 0.0
     if config.data.output_activation is None:
@@ -201,6 +202,20 @@ def read_cell(config: DictConfig, hydra: DictConfig, folder: str | Path, launche
     if config.trainer.threads is None:
         config.trainer.threads = threads_of_job(launcher)
     return Cell(config, choices, RunFolder(folder), chosen_settings(hydra.overrides.task, choices))
+
+
+def _source(config: DictConfig) -> Source:
+    """Where a configuration's images come from.
+
+    Raises:
+        ValueError: if its settings do not fit.
+    """
+    try:
+        return instantiate(config.data.source)
+    except InstantiationException as error:
+        cause = error.__cause__ or error
+        said = f"data.source: {type(cause).__name__}: {str(cause).partition(chr(10))[0]}"
+        raise (cause if isinstance(cause, ValueError) else ValueError(said)) from error
 
 
 def _make_absolute(config: DictConfig, hydra: DictConfig) -> None:

@@ -130,6 +130,9 @@ def _callbacks(config: DictConfig) -> list[str]:
 def _logger(config: DictConfig) -> list[str]:
     faults = []
     for name, tracker in trackers_of(config).items():
+        if "_target_" not in tracker:
+            faults.append(f"logger.trackers.{name} must name its class; write +logger.trackers.{name}._target_=CLASS")
+            continue
         settings: dict[str, Any] = {str(key): value for key, value in tracker.items() if not str(key).startswith("_")}
         try:
             inspect.signature(get_object(tracker["_target_"])).bind(folder=None, **settings)

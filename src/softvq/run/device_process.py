@@ -6,12 +6,14 @@ import sys
 
 from softvq import stop
 from softvq.run.process import DEVICE, RANK, end_with
+from softvq.surroundings import shut_out_matplotlib_settings
 
 
 def main() -> None:
     """What a further process does: it trains the cells that it is sent, and ends with the first one at any time."""
     stop.leave_to_parent()
     end_with(int(os.environ[DEVICE].split(":")[0]))
+    shut_out_matplotlib_settings()
     status = 0
     try:
         cells = pickle.load(sys.stdin.buffer)

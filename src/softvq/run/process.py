@@ -3,6 +3,7 @@
 import atexit
 import ctypes
 import os
+import re
 import shutil
 import signal
 import sys
@@ -22,6 +23,7 @@ from omegaconf import DictConfig
 from softvq import stop
 from softvq.config.compose import quoted
 from softvq.config.launcher import kind
+from softvq.surroundings import shut_out_matplotlib_settings
 
 LOOK_S = 0.25  # between two looks at whether the parent lives and what it says
 LAST = -1000  # the priority of what multiprocessing calls last when a process ends
@@ -43,8 +45,8 @@ def _rank_and_port() -> tuple[int, int | None]:
 
     The number is 0, and there is no port, unless the first process of a run has started this one.
     """
-    parent, rank, port = (int(part) for part in os.environ.get(DEVICE, "0:0:0").split(":"))
-    return (rank, port) if parent == os.getppid() else (0, None)
+    told = re.fullmatch(r"(\d+):(\d+):(\d+)", os.environ.get(DEVICE, ""))
+    return (int(told[2]), int(told[3])) if told and int(told[1]) == os.getppid() else (0, None)
 
 
 RANK, PORT = _rank_and_port()
@@ -192,6 +194,7 @@ def belong_to_sweep(word: SweepsWord, launcher: DictConfig) -> None:
     Slurm cluster are Slurm's, and outlive the command that queued them.
     """
     sys.argv = word.command
+    shut_out_matplotlib_settings()
     match kind(launcher):
         case "submitit" if not _running("end_with"):
             end_with(word.pid, is_parent=False)  # submitit puts a process of its own between the two

@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig
 
 from softvq import stop
+from softvq.bounded_files import printable
 from softvq.config.identity import config_hash
 from softvq.console import screen
 from softvq.data.module import ImageData, ReplicaData
@@ -35,7 +37,7 @@ from softvq.run.device import start_processes
 from softvq.run.process import PORT, RANK
 from softvq.run.provenance import commit
 from softvq.run.results import Session, describe
-from softvq.run_folder import write_json
+from softvq.run_folder import DamagedFileError, write_json
 from softvq.tracking.curve import read_curve
 from softvq.tracking.tracker import Tracker
 from softvq.training.autoencoder import Autoencoder
@@ -189,6 +191,11 @@ def _train(cells: Sequence[Cell], resume_from: Sequence[Path]) -> list[Results]:
     except NonFiniteLossError:
         if module.alive:
             raise
+    except (LookupError, TypeError, AttributeError) as error:
+        if resume_from and not checkpoint.began:
+            reason = f"training cannot go on from it: {printable(str(error))[:200] or type(error).__name__}"
+            raise DamagedFileError(resume_from[0], reason) from error
+        raise
     session = Session(commit_before, start, threads, trainer, checkpoint, len(cells))
     return [_finish(part, members[s].failure or probes.results.get(s, {}), session) for s, part in enumerate(parts)]
 
@@ -221,10 +228,18 @@ def _finish(part: _Part, found: Results, session: Session) -> Results:
 
 def _set_up_process(config: DictConfig, threads: int) -> None:
     _quiet_libraries()
+    _forget_lightnings_settings()
     torch.set_num_threads(threads)
     keep_freed_memory()
     set_matmul_precision(config.trainer.matmul_precision)
     check_accelerator(config.trainer.accelerator, config.trainer.devices)
+
+
+def _forget_lightnings_settings() -> None:
+    """Removes what Lightning would take from the environment in place of what the configuration says."""
+    for name in [name for name in os.environ if name.startswith("PL_TRAINER_")]:
+        del os.environ[name]
+        screen.print_warning(f"{name} of the environment is left out: a run's settings are those of its configuration")
 
 
 def _build_trainer(

@@ -17,6 +17,7 @@ from softvq import stop
 from softvq.config.launcher import jobs_at_a_time, kind
 from softvq.console import screen
 from softvq.run.process import end_with, heed, leave_quickly, stop_file
+from softvq.surroundings import shut_out_matplotlib_settings
 
 X = TypeVar("X")
 Y = TypeVar("Y")
@@ -80,6 +81,7 @@ def _begin_worker(sweep: int, stop_file: str) -> None:
     end_with(sweep)
     heed(Path(stop_file))
     leave_quickly()
+    shut_out_matplotlib_settings()
     screen.mute()  # the sweep tells how far it is; each cell's own lines are in its run.log
     import softvq.run.train  # noqa: F401
 

@@ -1,5 +1,8 @@
 """Checkpoints: what a run resumes from, what they say of themselves, and when they are written."""
 
+import math
+import os
+import pickle
 import time
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -13,10 +16,12 @@ from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
 from torch import nn
 
 from softvq import stop
+from softvq.bounded_files import UnreadableFileError, opened, printable
+from softvq.machine import memory
 from softvq.run_folder import PREVIOUS, DamagedFileError, whole
+from softvq.training.checkpoint_content import FORMAT, fault_of, other_optimizer, other_weights
 from softvq.training.replicas import stacked_state, state_of_member
 
-FORMAT = 2  # 1: until runs recorded what they are; those still load
 WARM_UP_STEPS = 50
 AGREED_STEPS = 10  # between two questions of several devices' processes to the first of them
 STACKED, SINGLE = "net.stacked.model.", "net."  # what precedes an autoencoder's own names of its weights in the module
@@ -34,8 +39,9 @@ class ForeignCheckpointError(ValueError):
     """A checkpoint that belongs to another run."""
 
     def __init__(self, path: Path, key: str, found: Any, expected: Any) -> None:
+        its, this = printable(str(found)), printable(str(expected))
         super().__init__(
-            f"{path} is of another run: its {key} is {found}, this run's is {expected}; "
+            f"{path} is of another run: its {key} is {its}, this run's is {this}; "
             "choose another folder (hydra.run.dir=PATH) or start over with resume=never"
         )
 
@@ -54,60 +60,43 @@ def read_checkpoint(path: Path, identity: Identity | None = None) -> dict[str, A
         ForeignCheckpointError: if it belongs to something else.
     """
     try:
-        with zipfile.ZipFile(path) as records:
-            if any(record.compress_type != zipfile.ZIP_STORED for record in records.infolist()):
-                raise DamagedFileError(path, "its records are compressed, which no run does")
-            if damaged := records.testzip():
-                raise DamagedFileError(path, f"the checksum of its record {damaged} does not match")
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with opened(path) as file:
+            if (size := os.fstat(file.fileno()).st_size) > memory():
+                raise DamagedFileError(path, f"its {size:,} bytes are more than this machine's memory")
+            with zipfile.ZipFile(file) as records:
+                if any(record.compress_type != zipfile.ZIP_STORED for record in records.infolist()):
+                    raise DamagedFileError(path, "its records are compressed, which no run does")
+                if damaged := records.testzip():
+                    raise DamagedFileError(path, f"the checksum of its record {printable(damaged)} does not match")
+            file.seek(0)
+            content = torch.load(file, map_location="cpu", weights_only=True)
     except (FileNotFoundError, DamagedFileError):
         raise
-    except Exception as error:  # torch raises whatever unpickling strange bytes comes upon
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except UnreadableFileError as error:
+        raise DamagedFileError(path, error.reason) from error
+    except pickle.UnpicklingError as error:
+        reason = "it holds something else than numbers and names, which could run a program and is not loaded"
         raise DamagedFileError(path, reason) from error
-    if not _is_of_a_run(content):
-        raise DamagedFileError(path, "it holds no trained model")
-    about = content.get("run", {"format": 1})
-    if about["format"] > FORMAT:
-        raise DamagedFileError(path, f"its format {about['format']} is of a newer softvq, this one knows {FORMAT}")
-    if about["format"] > 1 and identity is not None:
+    except Exception as error:  # torch raises whatever unpickling strange bytes comes upon
+        reason = printable(str(error).splitlines()[0]) if str(error) else type(error).__name__
+        raise DamagedFileError(path, reason) from error
+    if fault := fault_of(content):
+        raise DamagedFileError(path, fault)
+    if "run" in content and identity is not None:
         for key, expected in asdict(identity).items():
-            if about.get(key) != expected:
-                raise ForeignCheckpointError(path, key, about.get(key), expected)
+            if content["run"].get(key) != expected:
+                raise ForeignCheckpointError(path, key, content["run"].get(key), expected)
     return content
-
-
-def _is_of_a_run(content: Any) -> bool:
-    """Whether the parts that loading reads are there and of their kinds."""
-    kinds = {
-        "state_dict": Mapping,
-        "optimizer_states": list,
-        "callbacks": Mapping,
-        "loops": Mapping,
-        "global_step": int,
-    }
-    return (
-        isinstance(content, dict)
-        and "curve" in content
-        and all(isinstance(content.get(name), kind) for name, kind in kinds.items())
-        and all(isinstance(weights, torch.Tensor) for weights in content["state_dict"].values())
-        and isinstance(content.get("run", {"format": 1}).get("format"), int)
-    )
 
 
 def check_weights(path: Path, checkpoint: Mapping[str, Any], model: nn.Module) -> None:
     """Refuses the weights of another model.
 
     Raises:
-        DamagedFileError: naming the first one that is missing, has another shape or is too many.
+        DamagedFileError: naming the first one that is missing, has another shape or kind, or is too many.
     """
-    found, expected = checkpoint["state_dict"], model.state_dict()
-    for name in [*expected, *found]:
-        shapes = [tuple(weights[name].shape) if name in weights else "absent" for weights in (found, expected)]
-        if shapes[0] != shapes[1]:
-            raise DamagedFileError(
-                path, f"its weights are those of another model: {name} is {shapes[0]}, here {shapes[1]}"
-            )
+    if fault := other_weights(checkpoint["state_dict"], model):
+        raise DamagedFileError(path, fault)
 
 
 @dataclass(frozen=True)
@@ -191,6 +180,8 @@ class RunCheckpoints(CheckpointIO):
         for own, (_, identity), model in zip(self.resume_from, self.runs, self.models, strict=True):
             members.append(read_checkpoint(own, identity))
             check_weights(own, members[-1], model)
+            if fault := other_optimizer(members[-1]["optimizer_states"], model, members[-1]["global_step"]):
+                raise DamagedFileError(own, fault)
         return checkpoint_of_module(members)
 
     def remove_checkpoint(self, path: str | Path) -> None:
@@ -250,6 +241,7 @@ class ResumeCheckpoint(L.Callback):
     Attributes:
         trained_s: seconds of training, earlier sessions included.
         steps_per_s: from step 50 of this session to its last.
+        began: whether training has begun or gone on, so that all of a checkpoint has been taken over.
     """
 
     def __init__(
@@ -259,9 +251,11 @@ class ResumeCheckpoint(L.Callback):
         self.after_s, self.every_s, self.time_fraction = after_s, every_s, time_fraction
         self.trained_s = 0.0
         self.steps_per_s: float | None = None
+        self.began = False
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         stop.take_over()  # from Lightning, which ends a run on SIGTERM without saving it
+        self.began = True
         self._clock = time.perf_counter()
         self._next_save = self.trained_s + (self.every_s if self.trained_s else self.after_s)
         self._warm: tuple[float, int] | None = None
@@ -301,4 +295,7 @@ class ResumeCheckpoint(L.Callback):
         return {"trained_s": self.trained_s}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.trained_s = state_dict["trained_s"]
+        trained_s = state_dict["trained_s"]
+        if not isinstance(trained_s, float) or not 0 <= trained_s < math.inf:
+            raise TypeError(f"trained_s is {trained_s!r}, no number of seconds")
+        self.trained_s = trained_s
