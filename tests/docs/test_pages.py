@@ -28,7 +28,7 @@ PAGES = (
     "exploring.md",
 )
 
-pytestmark = [pytest.mark.slow, pytest.mark.process]
+pytestmark = [pytest.mark.slow, pytest.mark.process, pytest.mark.timeout(900)]
 
 
 @pytest.mark.parametrize("page", PAGES)

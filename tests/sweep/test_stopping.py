@@ -30,9 +30,9 @@ KINDS = {
 
 @contextmanager
 def started(folder: Path, *overrides: str) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, str(ROOT / "train.py"), *overrides, *LONG]
+    where = f"hydra.sweep.dir={folder}" if "-m" in overrides else f"hydra.run.dir={folder}"
     with subprocess.Popen(
-        [*command, f"hydra.run.dir={folder}", f"hydra.sweep.dir={folder}"],
+        [sys.executable, str(ROOT / "train.py"), *overrides, *LONG, where],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
