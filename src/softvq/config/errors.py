@@ -71,7 +71,7 @@ def culprit(error: Exception, overrides: Sequence[str]) -> str | None:
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, option = error.missing_cfg_file.rpartition("/")
         choosing = [o for o in overrides if _key(o) == group]
-        return next((o for o in choosing if o.endswith(f"={option}") or str(error.missing_cfg_file) in LAUNCHERS), None)
+        return next((o for o in choosing if option in _chosen(o) or str(error.missing_cfg_file) in LAUNCHERS), None)
     if isinstance(error, OmegaConfBaseException):
         key = error.full_key
     else:
@@ -86,6 +86,12 @@ def culprit(error: Exception, overrides: Sequence[str]) -> str | None:
 
 def _key(override: str) -> str:
     return override.split("=", 1)[0].lstrip("+~").split("@", 1)[0]
+
+
+def _chosen(override: str) -> list[str]:
+    """The choices that an override makes of a group: several in `logger=[csv,wandb]`."""
+    value = override.partition("=")[2]
+    return [choice.strip() for choice in value.removeprefix("[").removesuffix("]").split(",")]
 
 
 def explain(error: Exception, override: str | None, config: Mapping[str, Any], own: Sequence[Path] = ()) -> str:
@@ -110,7 +116,8 @@ def explain(error: Exception, override: str | None, config: Mapping[str, Any], o
         if str(error.missing_cfg_file) in LAUNCHERS:
             return str(MissingExtraError(override, LAUNCHERS[str(error.missing_cfg_file)], "sweep"))
         choices = options(key, own) or list(error.options or [])
-        return f"{override}: {key} has no choice {value}; {_instead(value, choices)}"
+        wrong = str(error.missing_cfg_file).rpartition("/")[2] if value.startswith("[") else value
+        return f"{override}: {key} has no choice {wrong}; {_instead(wrong, choices)}"
     if isinstance(error, OmegaConfBaseException):
         return f"{override}: {first_line}"
     if "Ambiguous value" in first_line or "requires --multirun" in first_line:
@@ -151,7 +158,7 @@ def _unknown(key: str, value: str, config: Mapping[str, Any], own: Sequence[Path
 def _where(written: str, known: Sequence[str], own: Sequence[Path]) -> str:
     """Which bottlenecks have the setting that a person is told to write, where the chosen one has not."""
     key = written.partition("=")[0]
-    if not key.startswith("bottleneck.") or key in known:
+    if not key.startswith("bottleneck.") or key in known or " " in written:
         return ""
     line = re.compile(rf"^{re.escape(key.removeprefix('bottleneck.'))}\s*:", re.MULTILINE)
     files = [file for folder in (CONF_DIR, *own) for file in sorted((folder / "bottleneck").glob("*.yaml"))]

@@ -130,17 +130,28 @@ def same_but_copied(first: str, second: str) -> bool:
     return first.partition("-")[0] == second.partition("-")[0]
 
 
+def check_place(key: str, folder: Path) -> None:
+    """Refuses the folder that a setting names where not even the one above it is there: that is a typing error.
+
+    Raises: DataError: naming the key and the path.
+    """
+    try:
+        if not is_folder(folder) and not is_folder(folder.absolute().parent):
+            raise DataError(f"{folder.absolute().parent} is not there; make it first, or correct the path")
+    except DataError as error:
+        raise DataError(f"{key}={folder}: {error}") from error
+
+
 def make_folder(key: str, folder: Path) -> list[Path]:
-    """Makes the folder that a setting names, below one that is there: a whole wrong path is a typing error.
+    """Makes the folder that a setting names, below one that is there.
 
     Returns: what it made, the innermost first.
     Raises: DataError: naming the key and the path.
     """
+    check_place(key, folder)
     made: list[Path] = []
     try:
         if not is_folder(folder):
-            if not is_folder(folder.absolute().parent):
-                raise DataError(f"{folder.absolute().parent} is not there; make it first, or correct the path")
             folder.mkdir()
             made.append(folder)
     except DataError as error:

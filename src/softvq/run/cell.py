@@ -19,6 +19,7 @@ from softvq.config.launcher import threads_of_job
 from softvq.config.names import chosen_settings
 from softvq.config.settings import check_settings, check_together
 from softvq.data.dataset import DatasetInfo
+from softvq.data.files import check_place
 from softvq.data.source import Source
 from softvq.run_folder import DamagedFileError, RunFolder
 
@@ -184,6 +185,7 @@ def read_cell(config: DictConfig, hydra: DictConfig, folder: str | Path, launche
     if config.trainer.seeds_per_process > 1:
         check_together(config, in_sweep=launcher is not None)
     _make_absolute(config, hydra)
+    check_place("data.root", Path(config.data.root))
     if choices["network"] == "auto":
         choices["network"] = _fitting_network(*_source(config).image_shape())
         overrides = [*hydra.overrides.task, f"network={choices['network']}"]
