@@ -36,10 +36,8 @@ def write(runs: Sequence[Path], out: Path, points: int, device: str) -> int:
     """
     import torch
 
-    from softvq.data.module import ImageData
     from softvq.explore.gather import explore
     from softvq.explore.page import page
-    from softvq.run.build import build_data
     from softvq.run.evaluate import check_same_images
     from softvq.run.load import load_run
     from softvq.run_folder import write_text
@@ -48,8 +46,7 @@ def write(runs: Sequence[Path], out: Path, points: int, device: str) -> int:
     contents = {run.metrics["provenance"]["data"]["sha256"] for run in found}
     if len(contents) > 1:
         raise ValueError("the runs were trained on different data; explore those of the same images together")
-    data: ImageData = build_data(found[0].config)
-    data.setup()
+    data = found[0].images()
     check_same_images(found[0], data.arrays.info)
     arrays = data.arrays
     if arrays.info.image_shape[2] not in (1, 3):

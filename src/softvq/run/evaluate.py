@@ -7,11 +7,12 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from softvq.bounded_files import printable
 from softvq.config.settings import check_settings
 from softvq.console import screen
 from softvq.data.dataset import DatasetInfo
 from softvq.machine import cores
-from softvq.run.build import build_data, build_probes
+from softvq.run.build import build_probes
 from softvq.run.load import FinishedRun, load_run
 from softvq.run.summary import result_table
 from softvq.run_folder import write_json
@@ -30,8 +31,7 @@ def evaluate_run(config: DictConfig) -> dict[str, Any]:
     run = load_run(config.run, config.trust)
     of_data = run.config.copy()
     of_data.data = _data(config, run)
-    data = build_data(of_data)
-    data.setup()
+    data = run.images(of_data)
     info = data.arrays.info
     trained_on = run.metrics["provenance"]["data"]
     if info.image_shape != run.image_shape:
@@ -78,7 +78,8 @@ def check_same_images(run: FinishedRun, info: DatasetInfo) -> None:
     trained_on = run.metrics["provenance"]["data"]
     if info.sha256 != trained_on["sha256"]:
         raise ValueError(
-            f"{run.folder.path} was trained on {trained_on['name']} with the content {trained_on['sha256'][:12]}, but "
+            f"{run.folder.path} was trained on {printable(trained_on['name'])} with the content "
+            f"{printable(trained_on['sha256'][:12])}, but "
             f"{info.source} has {info.sha256[:12]}; set data.root=PATH or data.dir=PATH to where the run's images lie, "
             "or choose other data by data=NAME"
         )

@@ -8,12 +8,13 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from softvq.bounded_files import UnreadableFileError, read_json
-from softvq.config.identity import config_hash
+from softvq.bounded_files import UnreadableFileError, printable, read_json
 from softvq.config.targets import check_recorded, named_in
+from softvq.data.module import ImageData
 from softvq.extras import needed
-from softvq.run.build import build_model
+from softvq.run.build import build_data, build_model, checked
 from softvq.run.cell import read_config, read_metrics
+from softvq.run.recorded import check_config, check_results
 from softvq.run_folder import DamagedFileError, RunFolder
 from softvq.training.autoencoder import Autoencoder
 from softvq.training.checkpoint import Identity, check_weights, read_checkpoint
@@ -60,14 +61,40 @@ class FinishedRun:
         """
         identity = Identity(self.metrics["config_hash"], self.config.seed)
         checkpoint = read_checkpoint(self.folder.checkpoint, identity)
-        model = build_model(self.config, self.image_shape, self.pixel_variance, self._classes())
+        with torch.device("meta"):  # the checkpoint bounds what the configuration may ask of the memory
+            check_weights(self.folder.checkpoint, checkpoint, self._built())
+        model = self._built()
         model.to(WEIGHTS.get(str(self.config.trainer.precision), torch.float32))
-        check_weights(self.folder.checkpoint, checkpoint, model)
         model.load_state_dict(checkpoint["state_dict"])
         return model.eval()
 
-    def _classes(self) -> int:
-        return int(self.metrics["provenance"]["data"].get("classes", 0))
+    def images(self, config: DictConfig | None = None) -> ImageData:
+        """Its images, ready to be used.
+
+        Args:
+            config: settings in place of its own.
+
+        Raises:
+            DamagedFileError: if its settings are not what a run writes.
+            DataError: if the images are not where they say.
+        """
+        try:
+            data = checked(lambda: build_data(self.config if config is None else config))
+            data.setup()
+        except (ValueError, OSError):
+            raise
+        except Exception as error:  # of whatever a file that was changed asks for
+            said = printable(str(error).partition("\n")[0]) or type(error).__name__
+            raise DamagedFileError(self.folder.config, f"no images can be read by it: {said}") from error
+        return data
+
+    def _built(self) -> Autoencoder:
+        classes = self.metrics["provenance"]["data"].get("classes", 0)
+        try:
+            return build_model(self.config, self.image_shape, self.pixel_variance, classes)
+        except Exception as error:  # of whatever a file that was changed asks for
+            said = printable(str(error).partition("\n")[0]) or type(error).__name__
+            raise DamagedFileError(self.folder.config, f"no model can be built of it: {said}") from error
 
 
 def load_run(path: str | Path, trust: Sequence[str] = ()) -> FinishedRun:
@@ -87,13 +114,10 @@ def load_run(path: str | Path, trust: Sequence[str] = ()) -> FinishedRun:
         raise ValueError(f"run={path} holds no finished run: {folder.metrics} is missing; train it first")
     recorded_config = read_config(folder)
     check_recorded(recorded_config, str(folder.config), {*trust, *trusted_here()})
+    check_results(folder, metrics)
+    check_config(folder, recorded_config, metrics)
     config = OmegaConf.create(recorded_config)
     assert isinstance(config, DictConfig)
-    recorded = config_hash(OmegaConf.to_container(config.result_settings))  # type: ignore[arg-type]
-    if recorded != metrics["config_hash"]:
-        raise DamagedFileError(
-            folder.metrics, f"its config_hash is {metrics['config_hash']}, that of config.yaml is {recorded}"
-        )
     return FinishedRun(folder, config, metrics)
 
 

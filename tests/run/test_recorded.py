@@ -1,0 +1,86 @@
+"""Files of a finished run that were changed: refused in one line, whatever stands in them."""
+
+import json
+import re
+from pathlib import Path
+from shutil import copytree
+from typing import Any
+
+import pytest
+import yaml
+from cells import SMALL_MLP, run
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from softvq.run.load import load_run
+from softvq.run_folder import DamagedFileError
+
+ODD = [None, "x", "a\x1b[2Jb\nc", -1, 10**30, 1.5, [], {}, [1, 2], {"a": 1}, True]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("softvq.probes.drawing.Album.add", lambda *_: None)
+        run(folder, "data=digits", "bottleneck=vq", "bottleneck.K=8", *SMALL_MLP)
+    return folder
+
+
+def keys(node: Any, above: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    found = [above] if above else []
+    if isinstance(node, dict):
+        found += [key for name, value in node.items() for key in keys(value, (*above, name))]
+    return found
+
+
+def changed(node: Any, key: tuple[str, ...], value: Any) -> Any:
+    first, *rest = key
+    return {**node, first: changed(node[first], tuple(rest), value) if rest else value}
+
+
+def read(folder: Path) -> dict[str, Any]:
+    return {
+        "config.yaml": yaml.safe_load((folder / "config.yaml").read_text()),
+        "metrics.json": json.loads((folder / "metrics.json").read_text()),
+    }
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+@given(draw=st.data(), value=st.sampled_from(ODD))
+def test_any_value_in_any_place_is_taken_or_refused_in_a_line(draw: st.DataObject, value: Any, finished: Path) -> None:
+    contents = read(finished)
+    name = draw.draw(st.sampled_from(sorted(contents)))
+    key = draw.draw(st.sampled_from(keys(contents[name])))
+    other = finished.with_name("other")
+    if not other.exists():
+        copytree(finished, other)
+    for file, content in contents.items():
+        (other / file).write_text(json.dumps(changed(content, key, value) if file == name else content))
+    try:
+        load_run(other).model()
+        said = ""
+    except ValueError as error:
+        said = str(error)
+    assert re.fullmatch(r"[^\x00-\x1f]*(\n  [^\x00-\x1f]*)*", said), key
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("data.pixel_offset", -0.5),
+        ("optimizer.lr", 0.1),
+        ("penalty_weight", 2.0),
+        ("network.encoder.hidden", [16, 16]),
+        ("bottleneck.K", 9),
+        ("seed", 1),
+    ],
+)
+def test_settings_that_are_not_those_of_the_results_are_refused(
+    key: str, value: Any, finished: Path, tmp_path: Path
+) -> None:
+    copytree(finished, tmp_path / "run")
+    config = changed(read(finished)["config.yaml"], tuple(key.split(".")), value)
+    (tmp_path / "run" / "config.yaml").write_text(yaml.safe_dump(config))
+    with pytest.raises(DamagedFileError, match=rf"its settings are not those of the results: {re.escape(key)}: "):
+        load_run(tmp_path / "run")
