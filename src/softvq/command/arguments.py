@@ -1,4 +1,4 @@
-"""Arguments that Hydra's parser would refuse in its own words, or take for something else."""
+"""Refuses arguments that Hydra would refuse with a message about itself, or would misread."""
 
 import re
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ def check_arguments(arguments: Sequence[str], config_name: str) -> None:
 
 
 def _check_choice(override: str) -> None:
-    """Refuses to choose nothing of a group, or a number: of this Hydra speaks in its own words alone."""
+    """Refuses a group without a choice and a number as a choice, for which Hydra's messages name no way out."""
     if override.startswith("="):
         raise UsageError(f"{override!r} cannot be read; write KEY=VALUE")
     if override.startswith("~") and override[1:] in groups():

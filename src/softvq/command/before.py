@@ -18,7 +18,7 @@ OF_SWEEPS = ("hydra/launcher", "hydra.launcher", "hydra.sweep", "hydra.sweeper")
 
 
 class Checks(Callback):
-    """Refuses settings that do not fit, and settings that a single run or a sweep would silently leave out."""
+    """Refuses settings that do not fit, and settings that would have no effect in a single run or in a sweep."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Checks a single run as a whole."""

@@ -26,7 +26,7 @@ SHOW_ALL = os.environ.get(FULL_ERROR) == "1"
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """What a setting or a file lacks is said in the words of the error alone, and ends the program with status 1."""
+    """Shows an error about a setting or a file as its message alone, and ends the program with status 1."""
     try:
         yield
     except (ValueError, OSError) as error:
@@ -65,7 +65,7 @@ def run(main: Callable[[], Any], config_name: str) -> None:
     """
     forget_foreign_ranks()
     before = os.environ.get(FULL_ERROR, "0")
-    os.environ[FULL_ERROR] = "1"  # Hydra hands its exceptions on
+    os.environ[FULL_ERROR] = "1"  # makes Hydra raise its exceptions instead of printing them
     try:
         with stop.raised():
             main()
@@ -77,7 +77,7 @@ def run(main: Callable[[], Any], config_name: str) -> None:
     except Exception as error:
         if SHOW_ALL or not _from_hydra(error):
             raise
-        # All that Hydra writes is the folder of a run.
+        # Hydra writes nothing but the folder of a run, so an error about a file is about that folder.
         said = unusable(error) if isinstance(error, OSError) and error.filename else str(error).partition("\n")[0]
         screen.print_error(said)
         sys.exit(1)

@@ -1,4 +1,4 @@
-"""How far something is and how fast it goes, by rich's reckoning; on a terminal as a bar on a single line."""
+"""How far something is and how fast it goes, as rich computes it; on a terminal a bar on a single line."""
 
 import threading
 from collections.abc import Callable
@@ -16,10 +16,10 @@ WIDE = 80  # columns of a terminal with room for everything
 
 
 class _OneLine:
-    """A line of the terminal that may become narrower meanwhile.
+    """A line on a terminal that a person may make narrower.
 
-    A terminal that breaks the line anew leaves the cursor at its start, where it is put after each drawing; from
-    there everything is erased before the next.
+    After each drawing the cursor is put at the start of the line, and stays there when the terminal breaks the line in
+    two. Before the next drawing everything from the cursor on is erased, so that no piece of the old line remains.
     """
 
     def __init__(self, content: RenderableType) -> None:
@@ -66,7 +66,7 @@ class Bar:
             speed_estimate_period=PACE_S,
         )
         self._number = self._progress.add_task(name, total=total, completed=done, told="")
-        self._progress.advance(self._number, 0)  # the pace counts from here
+        self._progress.advance(self._number, 0)  # the speed is measured from now on
         self._timer = threading.Timer(after_s, self._progress.start)
         self._timer.daemon = True
         screen.closing.append(self.close)
@@ -91,7 +91,7 @@ class Bar:
 
 
 class Pace:
-    """How fast something goes, by rich's reckoning, for those who draw no bar.
+    """How fast something goes, as rich computes it, where no bar is drawn.
 
     Args:
         done: where it starts.
@@ -102,7 +102,7 @@ class Pace:
     def __init__(self, done: int, total: int | None, clock: Callable[[], float]) -> None:
         self._progress = Progress(disable=True, get_time=clock, speed_estimate_period=PACE_S)
         self._number = self._progress.add_task("", total=total, completed=done)
-        self._progress.advance(self._number, 0)  # the pace counts from here
+        self._progress.advance(self._number, 0)  # the speed is measured from now on
 
     def at(self, done: int, total: int) -> Task:
         """Moves on; rich's task."""

@@ -1,4 +1,4 @@
-"""Streams that take what they can."""
+"""Streams to which writing never fails."""
 
 import os
 from collections.abc import Callable

@@ -1,7 +1,4 @@
-"""A sweep in W&B: the runs that are still to upload, a workspace and a report.
-
-`python -m softvq.sweep.dashboard --experiment table_1`
-"""
+"""Makes a sweep's W&B workspace and report, and lists its runs that are still to upload: `softvq dashboard`."""
 
 import argparse
 import hashlib
@@ -52,14 +49,14 @@ COLUMNS = ["run:displayName", *(f"summary:probes/{name}" for name in PROBE_METRI
 
 
 def offline_runs(*logs: Path) -> list[Path]:
-    """W&B's folders of the runs below `logs` that were tracked offline and not uploaded since.
+    """The folders that W&B wrote for runs below `logs` without a server, and that were not uploaded since.
 
-    A run that was started over under other settings leaves an older folder beside its own, which does not count.
+    A run that was started over under other settings has several such folders; only its newest counts.
     """
     newest: dict[Path, Path] = {}
     for root in logs:
         for folder in sorted(root.rglob("wandb/offline-run-*")):
-            if folder.parents[1].name != ".wandb":  # where the tracker puts one together
+            if folder.parents[1].name != ".wandb":  # a folder that the tracker has not finished writing
                 newest[folder.parent] = folder
     return [folder for folder in newest.values() if not any(folder.glob("*.wandb.synced"))]
 
@@ -73,9 +70,10 @@ def upload_hint(runs: Sequence[Path]) -> str:
 
 
 def grouping(experiment: str) -> list[str]:
-    """The settings, as keys of the tracked configuration, that runs of one mean share: all that is swept but the seed.
+    """The settings by which W&B groups runs before it averages them, as keys of the tracked configuration.
 
-    Fidelity and probes are among them: numbers of different protocols have no common mean.
+    Runs of a group differ in their seed alone. Fidelity and probes are among the settings, since a mean over numbers of
+    different protocols means nothing.
     """
     file = CONF_DIR / "experiment" / f"{experiment}.yaml"
     content = yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else {}
@@ -118,7 +116,7 @@ def build_workspace(experiment: str, project: str, entity: str) -> "Workspace":
             pinned_columns=list(COLUMNS),
         ),
     )
-    # A name of its own, the same each time, by which it is found again.
+    # The same experiment always gets the same name, so that a second call saves over the first workspace.
     workspace._internal_name = f"nw-{hashlib.sha256(experiment.encode()).hexdigest()[:11]}-v"
     return workspace
 
@@ -129,7 +127,7 @@ def build_report(experiment: str, project: str, entity: str) -> "Report":
     from wandb_workspaces.reports import v2 as wr
 
     def grid(section: str) -> wr.PanelGrid:
-        runs = wr.Runset(  # without entity and project: the report's own
+        runs = wr.Runset(  # where neither entity nor project is given, W&B takes those of the report
             name=experiment,
             filters=expr.And(expr.Metric("Group") == experiment),
             groupby=[] if section == "Figures" else [f"config.{key}" for key in grouping(experiment)],

@@ -1,4 +1,4 @@
-"""The worker processes of a sweep on one machine: joblib's, which end and stop with the sweep.
+"""The worker processes of a sweep on one machine: joblib's, which are stopped and end together with the sweep.
 
 The same workers first check the models while the sweep is planned and then run its jobs. A worker takes some seconds
 to load torch and Lightning; this way it does so while the sweep is planned, whose own process loads neither.
@@ -40,7 +40,7 @@ def call_here(function: Callable[[X], Y], arguments: Sequence[X]) -> Iterator[tu
 
 
 def workers_of(launcher: DictConfig, jobs: int) -> Call:
-    """Calls in worker processes if it is they that run the jobs of a sweep, else in this process.
+    """Calls in worker processes where the launcher runs a sweep's jobs in such, otherwise in this process.
 
     Args:
         launcher: Hydra's configuration of it.
@@ -51,7 +51,7 @@ def workers_of(launcher: DictConfig, jobs: int) -> Call:
 
 
 def call_in_workers(function: Callable[[X], Y], arguments: Sequence[X], workers: int) -> Iterator[tuple[int, Y]]:
-    """Calls in so many worker processes. Those of an earlier call go on, if there were as many.
+    """Calls in a number of worker processes; those of an earlier call are used again if there were as many.
 
     Raises:
         Exception: if a worker dies; the calls that have not come back by then are lost.
@@ -64,7 +64,7 @@ def call_in_workers(function: Callable[[X], Y], arguments: Sequence[X], workers:
         batch_size=1,
         pre_dispatch="all",
         return_as="generator_unordered",
-        max_nbytes=None,  # everything is small
+        max_nbytes=None,  # what is passed is small, so that joblib need not map it from files
         initializer=_begin_worker,
         initargs=(os.getpid(), str(stop_file())),
     )
@@ -82,8 +82,9 @@ def _begin_worker(sweep: int, stop_file: str) -> None:
     heed(Path(stop_file))
     leave_quickly()
     shut_out_matplotlib_settings()
-    screen.mute()  # the sweep tells how far it is; each cell's own lines are in its run.log
+    screen.mute()  # the sweep shows one line for all workers; what a cell prints goes to its run.log
     import softvq.run.train  # noqa: F401
 
-    # joblib has garbage collected between two calls, which takes a third of a second if it looks at all of this.
+    # joblib collects garbage between two calls; without the freeze it would look at all imported modules each time,
+    # which takes a third of a second.
     gc.freeze()

@@ -34,11 +34,11 @@ def read_curve(path: Path) -> list[Row]:
 
 
 class CurveLogger(Tracker):
-    """One row a logged step, one column a metric; every run has it.
+    """Writes `metrics.csv`: one row for each logged step, one column for each metric; every run has it.
 
-    Rows come in the order of their steps. The first one of a session cuts off the later rows of earlier sessions:
-    training went on from a checkpoint that is older than they are. A metric that is new becomes a new last column;
-    the file is then written anew, else a row is appended.
+    Rows are in the order of their steps. When a session logs its first row, later rows of earlier sessions are dropped:
+    those sessions got further than the checkpoint from which training resumed. A metric that was not logged before
+    becomes a new last column, for which the whole file is written again; otherwise a row is appended.
     """
 
     def __init__(self, path: Path) -> None:
@@ -85,6 +85,6 @@ class CurveLogger(Tracker):
             sync(self.path)
 
     def finish(self, metrics: Mapping[str, Any], folder: RunFolder) -> None:
-        if not self.path.exists():  # nothing to train, nothing to log
+        if not self.path.exists():  # a run that trains nothing logs no row
             write_text(self.path, "step\n")
         self.save()

@@ -14,9 +14,10 @@ from softvq.tracking.tracker import Tracker, figures, results
 
 
 class TensorBoardTracker(Tracker):
-    """Lightning's TensorBoard logger, opened with the session's first row.
+    """Lightning's TensorBoard logger, opened when the first row of the training curve is logged.
 
-    That row's step tells TensorBoard which rows of earlier sessions, and of a run that was started over, are void.
+    TensorBoard is told that row's step and hides all rows from there on that are in the folder already: those of a
+    session that got further than the checkpoint from which this one resumed, or of a run that was started over.
 
     Args:
         folder: of the run.
@@ -47,7 +48,7 @@ class TensorBoardTracker(Tracker):
         logger.experiment.flush()  # a killed run keeps what its checkpoint builds on
 
     def finalize(self, status: str) -> None:
-        if self._logger is not None and status != "success":  # else `finish` comes
+        if self._logger is not None and status != "success":  # after a success `finish` closes it
             self._logger.experiment.close()
 
     def finish(self, metrics: Mapping[str, Any], folder: RunFolder) -> None:

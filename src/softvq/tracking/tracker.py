@@ -13,9 +13,9 @@ LONGEST = 300  # characters of an error in a warning
 
 
 class Tracker(Logger):
-    """Follows a run while it trains, and takes its results when all but its `metrics.json` is written.
+    """Receives the training curve row by row, and at the end the results, before `metrics.json` is written.
 
-    Only the first of several devices' processes has trackers.
+    With several devices, only the process of the first one has trackers.
     """
 
     @property
@@ -27,7 +27,7 @@ class Tracker(Logger):
 
     @abstractmethod
     def finish(self, metrics: Mapping[str, Any], folder: RunFolder) -> None:
-        """Takes the results; nothing follows.
+        """Takes the results of a finished run; it is the last call of all.
 
         Args:
             metrics: content of `metrics.json`.
@@ -52,14 +52,14 @@ def figures(folder: RunFolder) -> dict[str, Path]:
 
 
 def without(name: str | None, error: Exception) -> str:
-    """What a person reads of a tracker that failed; its library's error may have many lines."""
-    cause = error.__cause__ or error  # Hydra's words around it say nothing more
+    """The message about a tracker that failed, on one line, however many lines its library's error has."""
+    cause = error.__cause__ or error  # Hydra wraps the error of a class that it builds
     reason = " ".join(str(cause).split())
     return f"logger={name} failed, the run goes on without it: {type(cause).__name__}: {reason[:LONGEST]}"
 
 
 class Tolerant(Tracker):
-    """Keeps a tracker's failures away from its run: they are told, and the run goes on.
+    """Passes everything on to a tracker; when that raises, a message is shown, and the run goes on without it.
 
     Args:
         tracker: what is followed.
@@ -88,6 +88,6 @@ class Tolerant(Tracker):
     def _attempt(self, action: Callable[[], None]) -> None:
         try:
             action()
-        except Exception as error:  # whatever a tracker's library raises, it is not the run's
+        except Exception as error:  # nothing that a tracker's library raises may end the run
             self.failed = True
             self.tell(without(self.name, error))

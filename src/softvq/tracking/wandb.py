@@ -43,7 +43,7 @@ def tracker(folder: RunFolder, project: str, entity: str | None, tags: Sequence[
             return OnlineTracker(folder, about)
         except Exception as error:  # whatever W&B raises, the run goes on without its server
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
-            wandb.teardown()  # lets go of the run's id
+            wandb.teardown()  # else W&B takes the run's id to be in use
     screen.print(f"wandb: offline ({reason}); the run is put into {folder.path / 'wandb'} at its end")
     return OfflineTracker(about)
 
@@ -57,7 +57,8 @@ def _global_settings() -> wandb.Settings:
     try:
         return wandb.setup(wandb.Settings(silent=True)).settings
     except Exception:
-        if os.environ.pop("WANDB_SERVICE", None) is None:  # how W&B's own processes find one that may be gone by now
+        # The variable names a background process of W&B, which may have ended since; without it W&B starts another.
+        if os.environ.pop("WANDB_SERVICE", None) is None:
             raise
         return wandb.setup(wandb.Settings(silent=True)).settings
 
@@ -100,7 +101,7 @@ def why_offline(settings: wandb.Settings) -> str | None:
 
 
 def reachable(url: str) -> bool:
-    """Whether anything answers HTTP there within some seconds, looking up its name included."""
+    """Whether a server answers HTTP at an address within `REACH_S` seconds; looking up its name counts, too."""
     answered = []
 
     def ask() -> None:
@@ -187,7 +188,7 @@ class OnlineTracker(Tracker):
         _log(self._run, {name: value for name, value in metrics.items() if name != "epoch"}, step)
 
     def finalize(self, status: str) -> None:
-        if status != "success":  # else `finish` comes
+        if status != "success":  # after a success `finish` closes it
             self._run.finish(exit_code=1)
 
     def finish(self, metrics: Mapping[str, Any], folder: RunFolder) -> None:
