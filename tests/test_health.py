@@ -289,3 +289,21 @@ def test_a_posterior_that_ignores_the_image_is_named():
 def test_a_code_in_one_direction_is_named():
     z = torch.randn(200, 1, 1) * torch.ones(8)
     assert [name for name, _ in collapse(numbers(z))] == ["effective_rank"]
+
+
+def test_a_gaussian_code_of_less_than_a_bit_is_named_though_its_units_vary():
+    # Each of 64 units has a variance of 0.015 beside a noise of 1: ln(1.015) / 2 nats a unit, 0.69 bits in all.
+    z = 0.015**0.5 * torch.randn(4000, 1, 64)
+    found = numbers(z, log_var=torch.zeros_like(z))
+    assert found["active_units"] == 64
+    assert found["mutual_information_bound"] == pytest.approx(64 * np.log2(1.015) / 2, abs=0.05)
+    assert [name for name, _ in collapse(found)] == ["mutual_information_bound"]
+    assert not collapse(numbers(2 * z, log_var=torch.zeros_like(z)))  # 2.7 bits
+
+
+def test_a_code_in_one_direction_with_codewords_is_told_what_helps_there():
+    z = torch.randn(200, 1, 1) * torch.ones(8)
+    index = torch.arange(200)[:, None] % 16
+    ((name, text),) = collapse(numbers(z, torch.randn(16, 8), index=index))
+    assert name == "effective_rank"
+    assert "bottleneck=vq_ema" in text

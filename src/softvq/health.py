@@ -233,8 +233,15 @@ def _symptoms(numbers: Mapping[str, float | int]) -> list[tuple[str, str]]:
         )
         found.append(("active_units", f"{active:.0f} of {units:.0f} units vary with the image; {advice}"))
     if units > 2 and numbers["effective_rank"] < 1.5 and not any(name == "active_units" for name, _ in found):
-        text = f"the code varies in {numbers['effective_rank']:.1f} directions; lower penalty_weight or optimizer.lr"
-        found.append(("effective_rank", text))
+        advice = (
+            "take more codes an image (network=conv_spatial) or codewords that follow the codes (bottleneck=vq_ema)"
+            if "K" in numbers
+            else "lower penalty_weight or optimizer.lr"
+        )
+        found.append(("effective_rank", f"the code varies in {numbers['effective_rank']:.1f} directions; {advice}"))
+    if gaussian and numbers["mutual_information_bound"] < 1 and not any(name == "active_units" for name, _ in found):
+        text = f"the code tells at most {numbers['mutual_information_bound']:.2f} bits of the image"
+        found.append(("mutual_information_bound", f"{text}; lower the KL's weight or raise what it allows"))
     for name in ("posterior_perplexity", "perplexity"):
         if name in numbers:
             K, used = numbers["K"], numbers[name]

@@ -62,6 +62,24 @@ def test_an_export_loads_as_the_run_does_without_it(trained: Path, tmp_path: Pat
     assert softvq.load(tmp_path).metrics == json.loads((trained / "metrics.json").read_text())
 
 
+# A method of each kind: state outside gradients, further heads, labels, a critic, a changed encoder, a package's.
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "bottleneck", ["soft_vq", "delta_vae", "vq_ema", "dvib", "acai", "air_weight_norm", "soft_to_hard", "residual_vq"]
+)
+def test_an_exported_bottleneck_loads_and_gives_the_runs_codes(bottleneck: str, tmp_path: Path) -> None:
+    run(tmp_path / "run", "data=digits", f"bottleneck={bottleneck}", *SMALL_MLP)
+    export_run(tmp_path / "run", tmp_path / "out")
+    trained, exported = softvq.load(tmp_path / "run"), softvq.load(tmp_path / "out")
+    session = onnxruntime.InferenceSession(str(tmp_path / "out" / "encoder.onnx"), providers=["CPUExecutionProvider"])
+    images = torch.randint(256, (5, *trained.image_shape), dtype=torch.uint8)
+    with torch.inference_mode():
+        z_e = trained.encode(images)
+        assert torch.equal(exported.encode(images), z_e)
+    np.testing.assert_allclose(session.run(["z_e"], {"images": images.numpy()})[0], z_e, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.slow
 def test_torch_can_export_the_encoder_for_batches_of_any_size(trained: Path) -> None:
     model = softvq.load(trained)

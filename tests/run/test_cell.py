@@ -137,6 +137,12 @@ def test_the_provenance_names_the_network_that_was_built(tmp_path: Path) -> None
         assert built_network(cell.config, cell.choices["network"]) == network
 
 
+@pytest.mark.parametrize("bottleneck", ["vq_ema", "delta_vae", "fsq"])
+def test_the_release_is_refused_to_methods_that_it_does_not_have(bottleneck: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=f"fidelity=released .* have no bottleneck={bottleneck}; use fidelity=paper"):
+        make_cell(tmp_path, "data=digits", "fidelity=released", f"bottleneck={bottleneck}")
+
+
 @pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.parametrize("multirun", [False, True])

@@ -14,30 +14,13 @@ from pathlib import Path
 import lightning as L
 import pytest
 import torch
-from cells import QUICK, ROOT, SMALL_MLP, results, run, start
+from cells import OFTEN, QUICK, ROOT, SMALL_MLP, killed, results, run, start
 
 from softvq.run_folder import RunFolder
 from softvq.tracking.curve import CurveLogger
 from softvq.training.checkpoint import read_checkpoint
 
 CELL = ("data=digits", "bottleneck=identity", *SMALL_MLP)
-OFTEN = ("trainer.checkpoint_after_s=0", "trainer.checkpoint_every_s=0", "trainer.checkpoint_time_fraction=0")
-
-
-def killed(folder: Path, monkeypatch: pytest.MonkeyPatch, *overrides: str, at: int = 3) -> RunFolder:
-    """A run that ends without a word after a step, its checkpoints in place."""
-
-    def die(self: L.Callback, trainer: L.Trainer, *_: object) -> None:
-        if trainer.global_step >= at:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr("softvq.run.train.ProbesAtEnd.on_train_batch_end", die, raising=False)
-        patch.setattr("softvq.data.chunks.MAX_CHUNK_STEPS", 1)
-        with pytest.raises((KeyboardInterrupt, SystemExit)):
-            start(folder, *OFTEN, *overrides)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # Lightning switches it off
-    return RunFolder(folder)
 
 
 @pytest.mark.process

@@ -1,6 +1,7 @@
 """Single cells on small networks and few steps, for the tests that run whole ones."""
 
 import json
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
@@ -8,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
@@ -30,6 +32,8 @@ QUICK = (
     "trainer.progress=false",
     "trainer.accelerator=cpu",
 )
+
+OFTEN = ("trainer.checkpoint_after_s=0", "trainer.checkpoint_every_s=0", "trainer.checkpoint_time_fraction=0")
 
 
 @cache
@@ -77,3 +81,19 @@ def evaluate(folder: Path, *overrides: str) -> dict[str, Any]:
     """Probes a finished run again, with the quick probes unless `overrides` say otherwise."""
     chosen = ["probes=fast", "probes.clustering.n_init=2", "trainer.progress=false", "trainer.threads=1"]
     return evaluate_run(compose("evaluate", [f"run={folder}", *chosen, *overrides]))
+
+
+def killed(folder: Path, monkeypatch: pytest.MonkeyPatch, *overrides: str, at: int = 3) -> RunFolder:
+    """A run that ends without a word after a step, its checkpoints in place."""
+
+    def die(self: L.Callback, trainer: L.Trainer, *_: object) -> None:
+        if trainer.global_step >= at:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("softvq.run.train.ProbesAtEnd.on_train_batch_end", die, raising=False)
+        patch.setattr("softvq.data.chunks.MAX_CHUNK_STEPS", 1)
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            start(folder, *OFTEN, *overrides)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # Lightning switches it off
+    return RunFolder(folder)

@@ -5,13 +5,13 @@ import math
 import torch
 from torch import Tensor
 
-from softvq.bottlenecks.base import Bottleneck, Latent
+from softvq.bottlenecks.base import Latent
 from softvq.bottlenecks.processes import averaged
-from softvq.bottlenecks.vae import kl_to_standard_normal
+from softvq.bottlenecks.vae import GaussianCode, kl_to_standard_normal
 from softvq.checks import at_least
 
 
-class CapacityVAE(Bottleneck):
+class CapacityVAE(GaussianCode):
     r"""The penalty is gap_weight * |KL - C(t)|, C(t) = C_max min(1, t / anneal_steps) nats at step t.
 
     The KL is summed over the code, mean over the batch; of the batch of all processes.
@@ -22,23 +22,12 @@ class CapacityVAE(Bottleneck):
     step: Tensor
 
     def __init__(self, d: int, gap_weight: float, C_max: float, anneal_steps: int) -> None:
-        super().__init__()
-        at_least("network.d", d, 1, whole=True)
+        super().__init__(d)
         at_least("bottleneck.gap_weight", gap_weight, 0)
         at_least("bottleneck.C_max", C_max, 0)
         at_least("bottleneck.anneal_steps", anneal_steps, 1, whole=True)
-        self.d, self.gap_weight, self.C_max, self.anneal_steps = d, gap_weight, C_max, anneal_steps
+        self.gap_weight, self.C_max, self.anneal_steps = gap_weight, C_max, anneal_steps
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
-
-    @property
-    def heads(self) -> dict[str, int]:
-        return {"z_e": self.d, "log_var": self.d}
-
-    def draw_noise(self, batch: int, positions: int, generator: torch.Generator) -> Tensor:
-        return torch.randn(batch, positions, self.d, generator=generator)
-
-    def sample_prior(self, count: int, positions: int, generator: torch.Generator) -> Tensor:
-        return torch.randn(count, positions, self.d, generator=generator)
 
     def forward(self, heads: dict[str, Tensor], noise: Tensor | None) -> Latent:
         mean, log_var = heads["z_e"], heads["log_var"]

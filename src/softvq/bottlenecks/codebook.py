@@ -1,9 +1,13 @@
 """What bottlenecks with a codebook share: initialisation, distances, the straight-through estimator."""
 
 import math
+from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from softvq.bottlenecks.base import Bottleneck
+from softvq.checks import at_least
 
 
 def uniform_unit_scaling(K: int, d: int) -> Tensor:
@@ -42,3 +46,21 @@ def squared_distances(z: Tensor, codebook: Tensor) -> Tensor:
 def straight_through(z: Tensor, quantized: Tensor) -> Tensor:
     """The value of `quantized`; its gradient goes to `z` unchanged (paper, below eq. 27)."""
     return z + (quantized - z).detach()
+
+
+class LearnedCodebook(Bottleneck):
+    """A bottleneck with K codewords of width d that gradients move; it asks the encoder for z_e alone."""
+
+    def __init__(self, d: int, K: int, codebook_init: Callable[[int, int], Tensor]) -> None:
+        super().__init__()
+        at_least("network.d", d, 1, whole=True)
+        at_least("bottleneck.K", K, 2, whole=True)
+        self.codebook = nn.Parameter(codebook_init(K, d))
+
+    @property
+    def heads(self) -> dict[str, int]:
+        return {"z_e": self.codebook.shape[1]}
+
+    @property
+    def codewords(self) -> Tensor:
+        return self.codebook

@@ -6,14 +6,14 @@ import torch
 from scipy.optimize import brentq
 from torch import Tensor
 
-from softvq.bottlenecks.base import Bottleneck, Latent
-from softvq.bottlenecks.vae import kl_to_standard_normal
+from softvq.bottlenecks.base import Latent
+from softvq.bottlenecks.vae import WeightedKL, kl_to_standard_normal
 from softvq.checks import at_least, between
 
 SMALLEST_RADICAND = 1e-8  # the root's slope is infinite at 0
 
 
-class DeltaVAE(Bottleneck):
+class DeltaVAE(WeightedKL):
     r"""A posterior N(mu, sigma^2) of each unit with KL(N(mu, sigma^2) || N(0, 1)) >= delta whatever the heads say.
 
         sigma^2 = l + (u - l) sigmoid(h),    l < 1 < u the roots of ln t - t + 2 delta + 1 = 0
@@ -29,39 +29,24 @@ class DeltaVAE(Bottleneck):
     """
 
     def __init__(self, d: int, delta: float, kl_weight: float) -> None:
-        super().__init__()
-        at_least("network.d", d, 1, whole=True)
+        super().__init__(d, kl_weight)
         at_least("bottleneck.delta", delta, 0)
-        at_least("bottleneck.kl_weight", kl_weight, 0)
-        self.d, self.delta, self.kl_weight = d, delta, kl_weight
+        self.delta = delta
         self.smallest, self.largest = variance_bounds(delta)
 
     @property
     def heads(self) -> dict[str, int]:
         return {"z_e": self.d, "variance": self.d}
 
-    def draw_noise(self, batch: int, positions: int, generator: torch.Generator) -> Tensor:
-        return torch.randn(batch, positions, self.d, generator=generator)
-
-    def sample_prior(self, count: int, positions: int, generator: torch.Generator) -> Tensor:
-        return torch.randn(count, positions, self.d, generator=generator)
-
     def forward(self, heads: dict[str, Tensor], noise: Tensor | None) -> Latent:
         variance = self.smallest + (self.largest - self.smallest) * heads["variance"].sigmoid()
         log_var = variance.log()
         radicand = 2 * self.delta + 1 + log_var - variance
         mean = radicand.clamp(min=SMALLEST_RADICAND).sqrt() + heads["z_e"].relu()
-        kl = kl_to_standard_normal(mean, log_var)  # (B, M)
-        kl_loss = kl.sum(1).mean()
-        return Latent(
-            z=mean if noise is None else mean + variance.sqrt() * noise,
-            penalty=self.kl_weight * kl_loss,
-            terms={"kl_loss": kl_loss},
-            taps={"z_e": mean, "log_var": log_var, "rate": kl / math.log(2)},
-        )
+        return self.latent(mean, variance.sqrt(), log_var, kl_to_standard_normal(mean, log_var), noise)
 
 
-class AutoregressiveDeltaVAE(Bottleneck):
+class AutoregressiveDeltaVAE(WeightedKL):
     r"""Independent posteriors N(mu_t, sigma_t^2) under a prior that ties neighbours z_t of a sequence together.
 
         z_1 ~ N(0, 1),    z_t | z_{t-1} ~ N(a z_{t-1}, 1 - a^2)
@@ -79,20 +64,11 @@ class AutoregressiveDeltaVAE(Bottleneck):
     """
 
     def __init__(self, d: int, a: float, kl_weight: float) -> None:
-        super().__init__()
-        at_least("network.d", d, 1, whole=True)
+        super().__init__(d, kl_weight)
         between("bottleneck.a", a, 0, 1)
         if a == 1:
             raise ValueError("bottleneck.a must be below 1, got 1")
-        at_least("bottleneck.kl_weight", kl_weight, 0)
-        self.d, self.a, self.kl_weight = d, a, kl_weight
-
-    @property
-    def heads(self) -> dict[str, int]:
-        return {"z_e": self.d, "log_var": self.d}
-
-    def draw_noise(self, batch: int, positions: int, generator: torch.Generator) -> Tensor:
-        return torch.randn(batch, positions, self.d, generator=generator)
+        self.a = a
 
     def sample_prior(self, count: int, positions: int, generator: torch.Generator) -> Tensor:
         steps = as_sequences(torch.randn(count, positions, self.d, generator=generator))
@@ -104,13 +80,7 @@ class AutoregressiveDeltaVAE(Bottleneck):
     def forward(self, heads: dict[str, Tensor], noise: Tensor | None) -> Latent:
         mean, log_var = heads["z_e"], heads["log_var"]
         kl = self.kl(as_sequences(mean), as_sequences(log_var)).reshape(mean.shape).sum(-1)  # (B, M)
-        kl_loss = kl.sum(1).mean()
-        return Latent(
-            z=mean if noise is None else mean + (0.5 * log_var).exp() * noise,
-            penalty=self.kl_weight * kl_loss,
-            terms={"kl_loss": kl_loss},
-            taps={"z_e": mean, "log_var": log_var, "rate": kl / math.log(2)},
-        )
+        return self.latent(mean, (0.5 * log_var).exp(), log_var, kl, noise)
 
     def kl(self, mean: Tensor, log_var: Tensor) -> Tensor:
         """Each number's part of the KL, nats; mean, log_var and what is returned (B, n, sequences)."""

@@ -1,18 +1,15 @@
 """The deep variational information bottleneck, which learns from labels (Alemi et al., 2017)."""
 
-import math
 from collections.abc import Callable
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, softplus
 
-from softvq.bottlenecks.base import Bottleneck, Coder, Latent, Noise, Objective
-from softvq.bottlenecks.vae import kl_to_standard_normal
-from softvq.checks import at_least
+from softvq.bottlenecks.base import Coder, Latent, Noise, Objective
+from softvq.bottlenecks.vae import WeightedKL, kl_to_standard_normal
 
 
-class DVIB(Bottleneck):
+class DVIB(WeightedKL):
     r"""A code that is to tell the label and little else: CE(y, classifier(z)) + kl_weight * KL(q(z | x) || N(0, I)).
 
     z ~ q(z | x) = N(mu, sigma^2) with sigma = softplus(s - 5). A linear classifier reads z, the mean over positions
@@ -28,12 +25,6 @@ class DVIB(Bottleneck):
 
     learns_from_labels = True
     classifier: nn.Module
-
-    def __init__(self, d: int, kl_weight: float) -> None:
-        super().__init__()
-        at_least("network.d", d, 1, whole=True)
-        at_least("bottleneck.kl_weight", kl_weight, 0)
-        self.d, self.kl_weight = d, kl_weight
 
     @property
     def heads(self) -> dict[str, int]:
@@ -51,23 +42,10 @@ class DVIB(Bottleneck):
             raise ValueError(f"bottleneck=dvib learns from labels, but the data have {classes} classes; choose another")
         self.classifier = nn.Linear(self.d, classes)
 
-    def draw_noise(self, batch: int, positions: int, generator: torch.Generator) -> Tensor:
-        return torch.randn(batch, positions, self.d, generator=generator)
-
-    def sample_prior(self, count: int, positions: int, generator: torch.Generator) -> Tensor:
-        return torch.randn(count, positions, self.d, generator=generator)
-
     def forward(self, heads: dict[str, Tensor], noise: Tensor | None) -> Latent:
         mean, std = heads["z_e"], softplus(heads["scale"] - 5)
         log_var = 2 * std.log()
-        kl = kl_to_standard_normal(mean, log_var)  # (B, M)
-        kl_loss = kl.sum(1).mean()
-        return Latent(
-            z=mean if noise is None else mean + std * noise,
-            penalty=self.kl_weight * kl_loss,
-            terms={"kl_loss": kl_loss},
-            taps={"z_e": mean, "log_var": log_var, "rate": kl / math.log(2)},
-        )
+        return self.latent(mean, std, log_var, kl_to_standard_normal(mean, log_var), noise)
 
     def objective(self, coder: Coder, x: Tensor, noise: Noise, labels: Tensor | None) -> Objective:
         latent = self(coder.encode_pixels(x), noise)

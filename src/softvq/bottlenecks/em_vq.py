@@ -4,21 +4,18 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn.functional import mse_loss
 
-from softvq.bottlenecks.base import Bottleneck, Latent
-from softvq.bottlenecks.codebook import squared_distances, straight_through
-from softvq.bottlenecks.moving_average import MovingAverageCodebook, assignment
+from softvq.bottlenecks.base import Latent
+from softvq.bottlenecks.codebook import squared_distances
+from softvq.bottlenecks.moving_average import MovingAverageQuantizer, assignment
 from softvq.checks import at_least
 
 
-class EMVQ(Bottleneck):
+class EMVQ(MovingAverageQuantizer):
     r"""z_q = 1/m sum_l mu_{k_l} with m draws k_l ~ softmax(-||z_e - mu_k||^2); without noise the nearest codeword.
 
     The E-step is c_ik, the share of code i's draws that fell on codeword k; the M-step moves the codewords to the
-    means of the codes weighted by c, as `MovingAverageCodebook` says. The penalty is commitment_weight *
-    mean ||z_e - sg(z_q)||^2, in the units of a loss that is a mean (`mean_scale`). No gradient reaches the codewords;
-    the decoder's is copied to z_e.
+    means of the codes weighted by c.
 
     Reference: Roy et al. (2018), section 3.2; compared with their public code (tensor2tensor, discretization.py).
     """
@@ -33,19 +30,9 @@ class EMVQ(Bottleneck):
         commitment_weight: float,
         codebook_init: Callable[[int, int], Tensor],
     ) -> None:
-        super().__init__()
+        super().__init__(d, K, decay, smoothing, commitment_weight, codebook_init)
         at_least("bottleneck.samples", samples, 1, whole=True)
-        at_least("bottleneck.commitment_weight", commitment_weight, 0)
-        self.samples, self.commitment_weight = samples, commitment_weight
-        self.codebook = MovingAverageCodebook(K, d, decay, smoothing, codebook_init)
-
-    @property
-    def heads(self) -> dict[str, int]:
-        return {"z_e": self.codewords.shape[1]}
-
-    @property
-    def codewords(self) -> Tensor:
-        return self.codebook.codewords
+        self.samples = samples
 
     def draw_noise(self, batch: int, positions: int, generator: torch.Generator) -> Tensor:
         return torch.rand(batch, positions, self.samples, generator=generator)
@@ -60,13 +47,7 @@ class EMVQ(Bottleneck):
             passed = posterior.cumsum(-1)[..., None, :] < noise[..., None]  # (B, M, m, K)
             draws = passed.sum(-1).clamp(max=K - 1)
             share = assignment(draws, K, z_e.dtype).mean(-2)
-        z_q = share @ self.codewords
-        commitment_loss = mse_loss(z_e, z_q)
+        latent = self.latent(z_e, share @ self.codewords, {"posterior": posterior.to(z_e.dtype), "index": index})
         if self.training:
             self.codebook.update(z_e.detach(), share)
-        return Latent(
-            z=straight_through(z_e, z_q),
-            penalty=self.mean_scale * self.commitment_weight * commitment_loss,
-            terms={"commitment_loss": commitment_loss},
-            taps={"z_e": z_e, "z_q": z_q, "posterior": posterior.to(z_e.dtype), "index": index},
-        )
+        return latent

@@ -5,15 +5,15 @@ from abc import abstractmethod
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from softvq.bottlenecks.base import Bottleneck, Latent
-from softvq.bottlenecks.codebook import squared_distances
+from softvq.bottlenecks.base import Latent
+from softvq.bottlenecks.codebook import LearnedCodebook, squared_distances
 from softvq.bottlenecks.moving_average import assignment
 from softvq.checks import at_least, between
 
 
-class RelaxedQuantizer(Bottleneck):
+class RelaxedQuantizer(LearnedCodebook):
     r"""z_q = sum_k y_k mu_k, y = softmax((l + g) / tau), l_k = -||z_e - mu_k||^2, g standard Gumbel noise.
 
     The gradient goes through y and mu. Without noise the likeliest codeword is taken. The temperature falls with the
@@ -36,9 +36,7 @@ class RelaxedQuantizer(Bottleneck):
         kl_weight: float,
         codebook_init: Callable[[int, int], Tensor],
     ) -> None:
-        super().__init__()
-        at_least("network.d", d, 1, whole=True)
-        at_least("bottleneck.K", K, 2, whole=True)
+        super().__init__(d, K, codebook_init)
         at_least("bottleneck.kl_weight", kl_weight, 0)
         at_least("bottleneck.tau_decay", tau_decay, 0)
         between("bottleneck.tau_end", tau_end, 0, tau_start)
@@ -46,16 +44,7 @@ class RelaxedQuantizer(Bottleneck):
             raise ValueError("bottleneck.tau_end must be above 0, got 0")
         self.tau_start, self.tau_end, self.tau_decay = tau_start, tau_end, tau_decay
         self.kl_weight = kl_weight
-        self.codebook = nn.Parameter(codebook_init(K, d))
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
-
-    @property
-    def heads(self) -> dict[str, int]:
-        return {"z_e": self.codebook.shape[1]}
-
-    @property
-    def codewords(self) -> Tensor:
-        return self.codebook
 
     def draw_noise(self, batch: int, positions: int, generator: torch.Generator) -> Tensor:
         uniform = torch.rand(batch, positions, len(self.codebook), generator=generator)

@@ -4,7 +4,10 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import mse_loss
 
+from softvq.bottlenecks.base import Bottleneck, Latent
+from softvq.bottlenecks.codebook import straight_through
 from softvq.bottlenecks.processes import gathered, summed
 from softvq.checks import at_least, between
 
@@ -86,6 +89,47 @@ class MovingAverageCodebook(nn.Module):
         self.codewords.copy_(torch.where(dead[:, None], taken, self.codewords))
         self.sums.copy_(torch.where(dead[:, None], mean * taken, self.sums))
         self.counts.copy_(torch.where(dead, mean, self.counts))
+
+
+class MovingAverageQuantizer(Bottleneck):
+    """A bottleneck whose codebook follows the codes, and whose penalty draws the codes to it.
+
+    The penalty is commitment_weight * mean ||z_e - sg(z_q)||^2, in the units of a loss that is a mean (`mean_scale`).
+    No gradient reaches the codewords: after each training step they move as `MovingAverageCodebook` says. The
+    decoder's gradient is copied to z_e.
+    """
+
+    def __init__(
+        self,
+        d: int,
+        K: int,
+        decay: float,
+        smoothing: float,
+        commitment_weight: float,
+        codebook_init: Callable[[int, int], Tensor],
+    ) -> None:
+        super().__init__()
+        at_least("bottleneck.commitment_weight", commitment_weight, 0)
+        self.commitment_weight = commitment_weight
+        self.codebook = MovingAverageCodebook(K, d, decay, smoothing, codebook_init)
+
+    @property
+    def heads(self) -> dict[str, int]:
+        return {"z_e": self.codewords.shape[1]}
+
+    @property
+    def codewords(self) -> Tensor:
+        return self.codebook.codewords
+
+    def latent(self, z_e: Tensor, z_q: Tensor, taps: dict[str, Tensor]) -> Latent:
+        """Of a code z_e and what it was quantized to, both (B, M, d), with the further taps."""
+        commitment_loss = mse_loss(z_e, z_q)
+        return Latent(
+            z=straight_through(z_e, z_q),
+            penalty=self.mean_scale * self.commitment_weight * commitment_loss,
+            terms={"commitment_loss": commitment_loss},
+            taps={"z_e": z_e, "z_q": z_q, **taps},
+        )
 
 
 def assignment(index: Tensor, K: int, dtype: torch.dtype) -> Tensor:

@@ -4,10 +4,10 @@ from abc import abstractmethod
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from softvq.bottlenecks.base import Bottleneck, Latent, squared_error_over_code
-from softvq.bottlenecks.codebook import squared_distances, straight_through
+from softvq.bottlenecks.base import Latent, squared_error_over_code
+from softvq.bottlenecks.codebook import LearnedCodebook, squared_distances, straight_through
 from softvq.checks import at_least
 
 
@@ -44,7 +44,7 @@ def released_svhn_weights(distances: Tensor, log_std: Tensor) -> Tensor:
     return torch.softmax(-0.5 * distances * (-2 * log_std).exp(), dim=-1) * log_std.exp()
 
 
-class SoftQuantizer(Bottleneck):
+class SoftQuantizer(LearnedCodebook):
     """z_q = sum_k w_k mu_k of the noisy code z' = z_e + sigma_eps * noise; subclasses say what the weights w are.
 
     The penalty is codebook_weight * ||sg(z') - z_q||^2 + commitment_weight * ||z' - sg(z_q)||^2 (paper, eq. 27),
@@ -64,25 +64,18 @@ class SoftQuantizer(Bottleneck):
         reduction: str,
         codebook_init: Callable[[int, int], Tensor],
     ) -> None:
-        super().__init__()
-        at_least("network.d", d, 1, whole=True)
-        at_least("bottleneck.K", K, 2, whole=True)
+        super().__init__(d, K, codebook_init)
         at_least("bottleneck.sigma_eps", sigma_eps, 0)
         at_least("bottleneck.codebook_weight", codebook_weight, 0)
         at_least("bottleneck.commitment_weight", commitment_weight, 0)
         self.sigma_eps = sigma_eps
         self.codebook_weight, self.commitment_weight = codebook_weight, commitment_weight
         self.squared_error = squared_error_over_code(reduction)
-        self.codebook = nn.Parameter(codebook_init(K, d))
 
     @property
     def heads(self) -> dict[str, int]:
         K, d = self.codebook.shape
         return {"z_e": d, self.scale_head: K}
-
-    @property
-    def codewords(self) -> Tensor:
-        return self.codebook
 
     @abstractmethod
     def weights(self, distances: Tensor, scale: Tensor) -> Tensor:

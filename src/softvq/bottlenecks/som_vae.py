@@ -3,16 +3,16 @@
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from torch.nn.functional import mse_loss
 
-from softvq.bottlenecks.base import Bottleneck, Coder, Latent, Noise, Objective
-from softvq.bottlenecks.codebook import squared_distances
+from softvq.bottlenecks.base import Coder, Latent, Noise, Objective
+from softvq.bottlenecks.codebook import LearnedCodebook, squared_distances
 from softvq.checks import at_least
 
 
-class SOMVAE(Bottleneck):
+class SOMVAE(LearnedCodebook):
     r"""k = argmin_k ||z_e - mu_k||; both mu_k and z_e are decoded, and there is no straight-through gradient.
 
         loss = rec(mu_k) + rec(z_e) + commitment_weight mean ||z_e - mu_k||^2
@@ -40,27 +40,17 @@ class SOMVAE(Bottleneck):
         som_weight: float,
         codebook_init: Callable[[int, int], Tensor],
     ) -> None:
-        super().__init__()
-        at_least("network.d", d, 1, whole=True)
         at_least("bottleneck.rows", rows, 1, whole=True)
         at_least("bottleneck.columns", columns, 1, whole=True)
         at_least("bottleneck.rows * bottleneck.columns", rows * columns, 2)
+        super().__init__(d, rows * columns, codebook_init)
         at_least("bottleneck.commitment_weight", commitment_weight, 0)
         at_least("bottleneck.som_weight", som_weight, 0)
         self.grid = (rows, columns)
         self.commitment_weight, self.som_weight = commitment_weight, som_weight
-        self.codebook = nn.Parameter(codebook_init(rows * columns, d))
         neighbours, exists = _neighbours(rows, columns)
         self.register_buffer("neighbours", neighbours, persistent=False)
         self.register_buffer("exists", exists, persistent=False)
-
-    @property
-    def heads(self) -> dict[str, int]:
-        return {"z_e": self.codebook.shape[1]}
-
-    @property
-    def codewords(self) -> Tensor:
-        return self.codebook
 
     def forward(self, heads: dict[str, Tensor], noise: None) -> Latent:
         z_e = heads["z_e"]

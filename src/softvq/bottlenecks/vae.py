@@ -18,19 +18,13 @@ def kl_to_standard_normal(mean: Tensor, log_var: Tensor) -> Tensor:
     return 0.5 * (mean.square() + log_var.exp() - log_var - 1).sum(-1)
 
 
-class GaussianPosterior(Bottleneck):
-    """The variational autoencoder's bottleneck; `kl_weight` is the beta of the beta-VAE.
+class GaussianCode(Bottleneck):
+    """What bottlenecks with a Gaussian posterior of each unit and a standard normal prior share."""
 
-    z = mean + std * noise; the penalty is kl_weight * KL, in nats summed over the code (M and d), mean over
-    the batch.
-    The probes read the mean as z_e.
-    """
-
-    def __init__(self, d: int, kl_weight: float) -> None:
+    def __init__(self, d: int) -> None:
         super().__init__()
         at_least("network.d", d, 1, whole=True)
-        at_least("bottleneck.kl_weight", kl_weight, 0)
-        self.d, self.kl_weight = d, kl_weight
+        self.d = d
 
     @property
     def heads(self) -> dict[str, int]:
@@ -42,14 +36,32 @@ class GaussianPosterior(Bottleneck):
     def sample_prior(self, count: int, positions: int, generator: torch.Generator) -> Tensor:
         return torch.randn(count, positions, self.d, generator=generator)
 
-    def forward(self, heads: dict[str, Tensor], noise: Tensor | None) -> Latent:
-        mean, log_var = heads["z_e"], heads["log_var"]
-        z = mean if noise is None else mean + (0.5 * log_var).exp() * noise
-        kl = kl_to_standard_normal(mean, log_var)  # (B, M)
+
+class WeightedKL(GaussianCode):
+    """A Gaussian code whose penalty is kl_weight * KL in nats, summed over the code (M and d), mean over the batch."""
+
+    def __init__(self, d: int, kl_weight: float) -> None:
+        super().__init__(d)
+        at_least("bottleneck.kl_weight", kl_weight, 0)
+        self.kl_weight = kl_weight
+
+    def latent(self, mean: Tensor, std: Tensor, log_var: Tensor, kl: Tensor, noise: Tensor | None) -> Latent:
+        """Of a posterior N(mean, std^2) with its KL (B, M) from the prior; the others are (B, M, d)."""
         kl_loss = kl.sum(1).mean()
         return Latent(
-            z=z,
+            z=mean if noise is None else mean + std * noise,
             penalty=self.kl_weight * kl_loss,
             terms={"kl_loss": kl_loss},
             taps={"z_e": mean, "log_var": log_var, "rate": kl / math.log(2)},
         )
+
+
+class GaussianPosterior(WeightedKL):
+    """The variational autoencoder's bottleneck; `kl_weight` is the beta of the beta-VAE.
+
+    z = mean + std * noise. The probes read the mean as z_e.
+    """
+
+    def forward(self, heads: dict[str, Tensor], noise: Tensor | None) -> Latent:
+        mean, log_var = heads["z_e"], heads["log_var"]
+        return self.latent(mean, (0.5 * log_var).exp(), log_var, kl_to_standard_normal(mean, log_var), noise)

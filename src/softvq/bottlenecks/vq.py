@@ -2,15 +2,15 @@
 
 from collections.abc import Callable
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from softvq.bottlenecks.base import Bottleneck, Latent, squared_error_over_code
-from softvq.bottlenecks.codebook import squared_distances, straight_through
+from softvq.bottlenecks.base import Latent, squared_error_over_code
+from softvq.bottlenecks.codebook import LearnedCodebook, squared_distances, straight_through
 from softvq.checks import at_least
 
 
-class VectorQuantizer(Bottleneck):
+class VectorQuantizer(LearnedCodebook):
     """z_q = mu_c with c = argmin_k ||z_e - mu_k|| (paper, eq. 1); ties go to the lowest index.
 
     The penalty is codebook_weight * ||sg(z_e) - z_q||^2 + commitment_weight * ||z_e - sg(z_q)||^2, reduced over the
@@ -26,22 +26,11 @@ class VectorQuantizer(Bottleneck):
         reduction: str,
         codebook_init: Callable[[int, int], Tensor],
     ) -> None:
-        super().__init__()
-        at_least("network.d", d, 1, whole=True)
-        at_least("bottleneck.K", K, 2, whole=True)
+        super().__init__(d, K, codebook_init)
         at_least("bottleneck.codebook_weight", codebook_weight, 0)
         at_least("bottleneck.commitment_weight", commitment_weight, 0)
         self.codebook_weight, self.commitment_weight = codebook_weight, commitment_weight
         self.squared_error = squared_error_over_code(reduction)
-        self.codebook = nn.Parameter(codebook_init(K, d))
-
-    @property
-    def heads(self) -> dict[str, int]:
-        return {"z_e": self.codebook.shape[1]}
-
-    @property
-    def codewords(self) -> Tensor:
-        return self.codebook
 
     def forward(self, heads: dict[str, Tensor], noise: Tensor | None) -> Latent:
         z_e = heads["z_e"]

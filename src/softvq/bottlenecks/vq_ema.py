@@ -5,59 +5,26 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.nn.functional import mse_loss
 
-from softvq.bottlenecks.base import Bottleneck, Latent
-from softvq.bottlenecks.codebook import squared_distances, straight_through
-from softvq.bottlenecks.moving_average import MovingAverageCodebook, assignment
+from softvq.bottlenecks.base import Latent
+from softvq.bottlenecks.codebook import squared_distances
+from softvq.bottlenecks.moving_average import MovingAverageQuantizer, assignment
 from softvq.checks import at_least, between
 
 
-class VQEMA(Bottleneck):
+class VQEMA(MovingAverageQuantizer):
     r"""z_q = mu_c with c = argmin_k ||z_e - mu_k||; mu_k is the mean of the codes assigned to it lately.
-
-    The penalty is commitment_weight * mean ||z_e - sg(z_q)||^2, in the units of a loss that is a mean (`mean_scale`).
-    No gradient reaches the codewords: after each training step they move as `MovingAverageCodebook` says. The
-    decoder's gradient is copied to z_e.
 
     Reference: van den Oord et al. (2017), eqs. (1)-(3) without the codebook term, and appendix A.1.
     """
 
-    def __init__(
-        self,
-        d: int,
-        K: int,
-        decay: float,
-        smoothing: float,
-        commitment_weight: float,
-        codebook_init: Callable[[int, int], Tensor],
-    ) -> None:
-        super().__init__()
-        at_least("bottleneck.commitment_weight", commitment_weight, 0)
-        self.commitment_weight = commitment_weight
-        self.codebook = MovingAverageCodebook(K, d, decay, smoothing, codebook_init)
-
-    @property
-    def heads(self) -> dict[str, int]:
-        return {"z_e": self.codewords.shape[1]}
-
-    @property
-    def codewords(self) -> Tensor:
-        return self.codebook.codewords
-
     def forward(self, heads: dict[str, Tensor], noise: Tensor | None) -> Latent:
         z_e = heads["z_e"]
         index = squared_distances(z_e.detach(), self.codewords).argmin(-1)  # (B, M)
-        z_q = functional.embedding(index, self.codewords)
-        commitment_loss = mse_loss(z_e, z_q)
+        latent = self.latent(z_e, functional.embedding(index, self.codewords), {"index": index})
         if self.training:
             self.follow(z_e.detach(), index, noise)
-        return Latent(
-            z=straight_through(z_e, z_q),
-            penalty=self.mean_scale * self.commitment_weight * commitment_loss,
-            terms={"commitment_loss": commitment_loss},
-            taps={"z_e": z_e, "z_q": z_q, "index": index},
-        )
+        return latent
 
     def follow(self, z_e: Tensor, index: Tensor, noise: Tensor | None) -> None:
         """Moves the codewords towards the codes of a batch: z_e (B, M, d), index (B, M)."""

@@ -129,8 +129,8 @@ def health(numbers: Mapping[str, float], found: Mapping[str, np.ndarray], curve:
     """
     history = [name for name in HEALTH_HISTORY if f"train/{name}" in curve and name in numbers]
     panels = 2 + ("chosen" in found or "posterior" in found) + len(history)
-    columns = min(4, panels)
-    lines = math.ceil(panels / columns)
+    lines = math.ceil(panels / 4)
+    columns = math.ceil(panels / lines)  # rows of nearly equal length
     from matplotlib.lines import Line2D
 
     figure = new_figure(3.3 * columns + 1.9, 2.4 * lines + 0.6)

@@ -89,12 +89,16 @@ class FinishedRun:
         return data
 
     def _built(self) -> Autoencoder:
-        classes = self.metrics["provenance"]["data"].get("classes", 0)
         try:
-            return build_model(self.config, self.image_shape, self.pixel_variance, classes)
+            return build_model(self.config, self.image_shape, self.pixel_variance, classes_in(self.metrics))
         except Exception as error:  # of whatever a file that was changed asks for
             said = printable(str(error).partition("\n")[0]) or type(error).__name__
             raise DamagedFileError(self.folder.config, f"no model can be built of it: {said}") from error
+
+
+def classes_in(metrics: dict[str, Any]) -> int:
+    """How many classes the data of a run have, as its results say; 0 without labels."""
+    return int(metrics["provenance"]["data"].get("classes", 0))
 
 
 def load_run(path: str | Path, trust: Sequence[str] = ()) -> FinishedRun:
@@ -144,7 +148,8 @@ def load_exported(folder: Path) -> tuple[Autoencoder, dict[str, Any], dict[str, 
         config = OmegaConf.create(description["config"])
         shape = tuple(description["image_shape"])
         weights = load_file(weights_file)
-        model = build_model(config, shape, description["pixel_variance"])  # type: ignore[arg-type]
+        classes = classes_in(description["metrics"])
+        model = build_model(config, shape, description["pixel_variance"], classes)  # type: ignore[arg-type]
         model.load_state_dict(weights)
     except (KeyError, TypeError, RuntimeError, OSError) as error:
         raise UnreadableFileError(folder, f"its files are no exported model's: {error}".splitlines()[0]) from error
