@@ -98,7 +98,7 @@ class FinishedRun:
 
 def classes_in(metrics: dict[str, Any]) -> int:
     """How many classes the data of a run have, as its results say; 0 without labels."""
-    return int(metrics["provenance"]["data"].get("classes", 0))
+    return len(metrics["provenance"]["data"].get("class_names") or ())
 
 
 def load_run(path: str | Path, trust: Sequence[str] = ()) -> FinishedRun:
