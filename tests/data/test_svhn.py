@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from image_files import md5, write_svhn
+from scipy.io import savemat
 
 from softvq.data.source import DataError
 from softvq.data.svhn import SvhnFiles
@@ -39,4 +40,19 @@ def test_a_truncated_svhn_file_is_named(tmp_path, keep, compress):
     path = tmp_path / "test_32x32.mat"
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(DataError, match=rf"{path} \({keep} bytes\) cannot be read.*delete it to download it again"):
+        SvhnFiles("svhn", str(tmp_path), False).load()
+
+
+def test_a_variable_that_would_unfold_without_end_is_refused(tmp_path, monkeypatch):
+    write_svhn(tmp_path)
+    zeros = {
+        "X": np.zeros((32, 32, 3, 5), np.uint8),
+        "y": np.ones((5, 1), np.uint8),
+        "other": np.zeros(2**22, np.uint8),
+    }
+    savemat(tmp_path / "train_32x32.mat", zeros, do_compression=True)
+    SvhnFiles("svhn", str(tmp_path), False).load()
+    monkeypatch.setattr("softvq.data.svhn.LARGEST_FILE", 2**21)
+    monkeypatch.setattr("scipy.io.loadmat", lambda *_, **__: pytest.fail("it was unfolded"))
+    with pytest.raises(DataError, match="more than 2,097,152 bytes are packed into a variable"):
         SvhnFiles("svhn", str(tmp_path), False).load()

@@ -1,13 +1,20 @@
 """Street View House Numbers, cropped digits: two MATLAB files."""
 
 import math
+import struct
+import zlib
+from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from softvq.data.files import is_file, opened
 from softvq.data.official import LARGEST_FILE, OfficialSet, all_verified, md5_of
 from softvq.data.source import RawData
+
+MAT_HEADER, MAT_PACKED = 128, 15  # bytes before the first variable, and the kind of a packed one
+PIECE = 2**20  # bytes that are unfolded at a time
 
 
 class SvhnFiles(OfficialSet):
@@ -49,12 +56,33 @@ class SvhnFiles(OfficialSet):
     def _path(self, split: str) -> Path:
         return self.root / f"{split}_32x32.mat"
 
+    def _check_sizes(self, path: Path, file: BinaryIO) -> None:
+        """Refuses packed variables that would unfold to more than any such file holds, before scipy unfolds them."""
+        place = MAT_HEADER
+        while file.seek(place) == place and len(tag := file.read(8)) == 8:
+            kind, size = struct.unpack("<II", tag)
+            if kind != MAT_PACKED:
+                place += 8 + size + -size % 8
+                continue
+            place += 8 + size
+            unpacker, unfolded, left = zlib.decompressobj(), 0, size
+            with suppress(zlib.error):  # which scipy comes upon, too
+                while left > 0 and (piece := file.read(min(left, PIECE))):
+                    left -= len(piece)
+                    while piece:
+                        unfolded += len(unpacker.decompress(piece, PIECE))
+                        piece = unpacker.unconsumed_tail
+                        if unfolded > LARGEST_FILE:
+                            raise self.damaged(path, f"more than {LARGEST_FILE:,} bytes are packed into a variable")
+        file.seek(0)
+
     def _read(self, split: str) -> tuple[np.ndarray, np.ndarray]:
         """Images (N, 32, 32, 3) and labels (N,)."""
         from scipy.io import loadmat, whosmat
 
         path = self._path(split)
         with opened(path) as file:
+            self._check_sizes(path, file)
             try:
                 promised = {name: (shape, kind) for name, shape, kind in whosmat(file)}
                 (images_shape, kind), labels_shape = promised["X"], promised["y"][0]
