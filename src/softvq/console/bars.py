@@ -35,7 +35,15 @@ class LineProgress(Progress):
     """Rich's progress on a single line of the terminal, which it leaves as it was."""
 
     def __init__(self, *columns: ProgressColumn, **settings: Any) -> None:
-        super().__init__(*columns, console=screen.terminal, transient=True, refresh_per_second=4, **settings)
+        above = screen.errors_on_terminal  # what is written to stderr meanwhile stands above the bar
+        super().__init__(
+            *columns,
+            console=screen.terminal,
+            transient=True,
+            refresh_per_second=4,
+            redirect_stderr=above,
+            **settings,
+        )
 
     def get_renderable(self) -> RenderableType:
         return _OneLine(super().get_renderable())

@@ -39,7 +39,7 @@ class Screen:
     """Prints to the terminal and, while logs of runs are open, into them."""
 
     def __init__(self) -> None:
-        self.terminal = _console(SafeStream(lambda: sys.stdout))
+        self.terminal = _console(SafeStream(_stdout))
         self._errors = _console(SafeStream(lambda: sys.stderr))
         self._logs: dict[Path, Console] = {}
         self.closing: list[Callable[[], None]] = []  # what takes the bars away that are shown
@@ -52,6 +52,11 @@ class Screen:
     def has_terminal(self) -> bool:
         """Whether there is a terminal on which a bar can be drawn."""
         return self.terminal.is_terminal and not self.terminal.quiet
+
+    @property
+    def errors_on_terminal(self) -> bool:
+        """Whether stderr is a terminal."""
+        return self._errors.is_terminal
 
     def close_bars(self) -> None:
         """Takes away whatever bar is shown, however its run ended."""
@@ -126,6 +131,11 @@ class Screen:
             yield
         finally:
             self._logs = logs
+
+
+def _stdout() -> TextIO | None:
+    """Standard output itself: while rich shows a bar, what stands in its place writes to the console that draws it."""
+    return getattr(sys.stdout, "rich_proxied_file", sys.stdout)
 
 
 def _same(file: TextIO) -> TextIO:

@@ -1,0 +1,72 @@
+"""A bar on a terminal, and what else is written while it is shown."""
+
+import io
+import re
+import sys
+import time
+from collections.abc import Callable
+
+import pytest
+
+from softvq.console import Screen, bars
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def screen_on(terminal: Terminal, errors: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> Screen:
+    """A screen whose streams are these."""
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setattr(sys, "stderr", errors)
+    screen = Screen()
+    monkeypatch.setattr(bars, "screen", screen)
+    return screen
+
+
+def shown_within(seconds: float, text: str, terminal: io.StringIO) -> bool:
+    end = time.monotonic() + seconds
+    while text not in terminal.getvalue() and time.monotonic() < end:
+        time.sleep(0.01)
+    return text in terminal.getvalue()
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda screen: screen.print("a line"),
+        lambda screen: screen.print_warning("a line"),
+        lambda screen: print("a line"),
+        lambda screen: print("a line", file=sys.stderr),
+    ],
+)
+def test_lines_and_warnings_are_written_above_a_bar_that_stays(
+    write: Callable[[Screen], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = Terminal()
+    screen = screen_on(terminal, terminal, monkeypatch)
+    bar = bars.Bar("training", 0, 10)
+    bar.at(3, 10, "loss 0.5")
+    assert shown_within(20, "3/10", terminal)
+    for _ in range(20):  # the bar is drawn by another thread meanwhile
+        write(screen)
+    assert len(re.findall(r"a line\s*\n", terminal.getvalue())) == 20
+    bar.at(7, 10, "loss 0.4")
+    assert shown_within(20, "7/10", terminal)
+    bar.close()
+    assert sys.stdout is terminal
+
+
+@pytest.mark.timeout(60)
+def test_errors_that_go_to_a_file_go_there_while_a_bar_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal, file = Terminal(), io.StringIO()
+    screen = screen_on(terminal, file, monkeypatch)
+    bar = bars.Bar("training", 3, 10)
+    assert shown_within(20, "3/10", terminal)
+    screen.print_warning("slow")
+    bar.close()
+    assert file.getvalue() == "warning: slow\n"
+    assert "slow" not in terminal.getvalue()
