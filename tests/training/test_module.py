@@ -265,3 +265,20 @@ def test_a_code_that_stays_collapsed_is_named_once_while_it_trains(
     assert "collapsing at step 10 (seed 0), active units: 0 of 4 units vary with the image; the posterior" in said
     trained(configure("identity", "trainer.max_steps=14", "trainer.log_every_n_steps=1"))
     assert "collapsing" not in capsys.readouterr().err
+
+
+def test_a_codebook_that_all_codes_leave_is_named_with_what_helps_and_a_live_one_is_not(
+    configure: Callable[..., DictConfig], capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = configure("vq", "trainer.max_steps=14", "trainer.log_every_n_steps=1", "optimizer.lr=1e-9")
+    for far in (True, False):
+        module, _ = module_of(config)
+        codebook = module.get_parameter(next(name for name, _ in module.named_parameters() if "codebook" in name))
+        with torch.no_grad():
+            codebook.normal_(std=0.01)
+            if far:
+                codebook[1:] += 1000  # the first is the nearest to every code
+        fit(module, config)
+        said = capsys.readouterr().err
+        assert ("collapsing at step 10 (seed 0), perplexity: 1.0 of 8 codewords are in use" in said) == far
+        assert ("bottleneck=vq_ema_revival" in said) == far
