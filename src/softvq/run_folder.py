@@ -99,6 +99,7 @@ class RunFolder:
             if entry.name not in HARMLESS
             for file in ([entry, *entry.rglob("*")] if entry.is_dir() else [entry])
             if not file.is_dir()
+            and file not in self._partial()
             and not (file.is_file() and file.stat().st_size == 0)
             and not (file == self.log and _begins_with(file, DATE))
         )
@@ -139,11 +140,15 @@ class RunFolder:
 
     def remove_partial(self) -> None:
         """Removes what killed processes had not written whole; under the lock, when nobody is writing."""
-        written = (self.config, self.metrics, self.failure, self.curve, self.latents, self.checkpoint)
-        for file in written:
-            for partial in file.parent.glob(f".{file.name}.*"):
-                if partial.is_file() and partial.suffix[1:].isdigit():
-                    partial.unlink()
+        for partial in self._partial():
+            partial.unlink()
+
+    def _partial(self) -> list[Path]:
+        """The neighbours, named by the process's number, to which files are written before they get their names."""
+        captions = self.figures / "captions.md"
+        written = (self.config, self.metrics, self.failure, self.curve, self.latents, self.checkpoint, captions)
+        found = [partial for file in written for partial in file.parent.glob(f".{file.name}.*")]
+        return [partial for partial in found if partial.is_file() and partial.suffix[1:].isdigit()]
 
 
 def _begins_with(file: Path, pattern: bytes) -> bool:

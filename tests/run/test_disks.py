@@ -154,6 +154,12 @@ def test_a_run_that_lost_its_configuration_is_still_a_runs_folder(tmp_path: Path
     assert results(run(tmp_path, *CELL, "resume=never")) == expected
 
 
+def test_a_run_that_was_killed_at_its_very_first_file_begins_again(tmp_path: Path) -> None:
+    (tmp_path / ".config.yaml.4018").write_text("seed: 0")
+    assert start(tmp_path, *CELL).status == "finished"
+    assert not (tmp_path / ".config.yaml.4018").exists()
+
+
 def test_what_lightning_would_take_from_the_environment_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,0 +1,105 @@
+"""What a power loss may leave of a run at any moment is enough for it to end as one that nobody disturbed.
+
+A disk keeps a file's content from its last sync on, and a folder's names from that of the folder; what was not synced
+may be there or not. So after each sync and each rename there are two worst cases: the names as they were synced, and
+the names as they are, both with no more content than was synced.
+"""
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cells import SMALL_MLP, make_cell, results, run
+
+from softvq.run.complete import complete
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="only Linux tells the name of an open file"),
+]
+SETTINGS = (
+    "data=digits",
+    "bottleneck=soft_vq",
+    "trainer.log_every_n_steps=2",
+    "trainer.checkpoint_after_s=0",
+    "trainer.checkpoint_every_s=0",
+    "trainer.checkpoint_time_fraction=0",
+    *SMALL_MLP,
+)
+Image = tuple[tuple[str, bytes], ...]
+
+
+class Disk:
+    """What of a folder is certainly on its disk, while `os.fsync` and renames are watched.
+
+    Attributes:
+        images: every different worst case so far, as names and contents.
+    """
+
+    def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        self.images: dict[Image, None] = {}
+        self._contents: dict[int, bytes] = {}
+        self._names: dict[str, int] = {}
+        fsync = os.fsync
+
+        def watched(descriptor: int) -> None:
+            fsync(descriptor)
+            self._synced(descriptor)
+
+        patch.setattr(os, "fsync", watched)
+        for name in ("replace", "rename", "unlink"):
+            patch.setattr(os, name, self._then_seen(getattr(os, name)))
+
+    def _then_seen(self, change: Any) -> Any:
+        def changed(*arguments: Any, **settings: Any) -> None:
+            change(*arguments, **settings)
+            self._see()
+
+        return changed
+
+    def _synced(self, descriptor: int) -> None:
+        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        if not path.is_relative_to(self.folder):
+            return
+        found = os.fstat(descriptor)
+        if stat.S_ISREG(found.st_mode):
+            self._contents[found.st_ino] = path.read_bytes()
+        else:
+            here = str(path.relative_to(self.folder))
+            self._names = {name: n for name, n in self._names.items() if str(Path(name).parent) != here}
+            self._names |= {name: n for name, n in self._names_now().items() if str(Path(name).parent) == here}
+        self._see()
+
+    def _names_now(self) -> dict[str, int]:
+        files = [file for file in self.folder.rglob("*") if file.is_file()]
+        return {str(file.relative_to(self.folder)): file.stat().st_ino for file in files}
+
+    def _see(self) -> None:
+        for names in (self._names, self._names_now()):
+            kept = {name: self._contents.get(n, b"") for name, n in names.items() if Path(name).name != "run.log"}
+            self.images[tuple(sorted(kept.items()))] = None
+
+
+def test_a_run_goes_on_from_whatever_a_power_loss_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("softvq.probes.drawing.Album.add", lambda *_: None)
+    monkeypatch.setattr("softvq.data.chunks.MAX_CHUNK_STEPS", 1)
+    settings = (*SETTINGS, f"data.root={tmp_path}")
+    with monkeypatch.context() as patch:
+        disk = Disk(tmp_path / "whole", patch)
+        expected = results(run(tmp_path / "whole", *settings))
+    curve = (tmp_path / "whole" / "metrics.csv").read_bytes()
+    assert len(disk.images) > 20
+    for number, image in enumerate(disk.images):
+        folder = tmp_path / str(number)
+        for name, content in image:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(content)
+        (outcome,) = complete([make_cell(folder, *settings)])
+        assert outcome.status in ("finished", "skipped"), (outcome.message, [(name, len(c)) for name, c in image])
+        assert results(json.loads((folder / "metrics.json").read_text())) == expected
+        assert (folder / "metrics.csv").read_bytes() == curve
+    print(f"{len(disk.images)} worst cases")
