@@ -13,7 +13,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from softvq.bounded_files import UnreadableFileError, read_json, read_yaml
-from softvq.config.compose import CONF_DIR, compose, own_folders, refuse_shadowed
+from softvq.config.compose import compose, own_folders, refuse_shadowed
 from softvq.config.identity import config_hash, differences, result_settings
 from softvq.config.launcher import threads_of_job
 from softvq.config.names import chosen_settings
@@ -21,7 +21,6 @@ from softvq.config.settings import check_settings, check_together
 from softvq.data.dataset import DatasetInfo
 from softvq.data.files import check_place
 from softvq.data.source import Source
-from softvq.published import ROWS
 from softvq.run_folder import DamagedFileError, RunFolder
 
 
@@ -183,8 +182,6 @@ def read_cell(config: DictConfig, hydra: DictConfig, folder: str | Path, launche
             f"bottleneck=raw and network=pixels belong together, got bottleneck={choices['bottleneck']} "
             f"network={choices['network']}"
         )
-    if config.fidelity == "released":
-        _refuse_unreleased(choices["bottleneck"])
     if config.trainer.seeds_per_process > 1:
         check_together(config, in_sweep=launcher is not None)
     _make_absolute(config, hydra)
@@ -221,15 +218,6 @@ def _source(config: DictConfig) -> Source:
         cause = error.__cause__ or error
         said = f"data.source: {type(cause).__name__}: {str(cause).partition(chr(10))[0]}"
         raise (cause if isinstance(cause, ValueError) else ValueError(said)) from error
-
-
-def _refuse_unreleased(bottleneck: str) -> None:
-    """The notebooks weigh losses in their own units; a shipped method that they lack would be another one in these."""
-    if bottleneck not in ROWS and (CONF_DIR / "bottleneck" / f"{bottleneck}.yaml").is_file():
-        raise ValueError(
-            f"fidelity=released is that of the released notebooks, which have no bottleneck={bottleneck}; "
-            f"use fidelity=paper, or one of {', '.join(ROWS)}"
-        )
 
 
 def _make_absolute(config: DictConfig, hydra: DictConfig) -> None:
