@@ -90,6 +90,21 @@ def test_torch_can_export_the_encoder_for_batches_of_any_size(trained: Path) -> 
     torch.testing.assert_close(program.module()(more)["z_e"], model.encode(more))
 
 
+@pytest.mark.slow
+def test_torch_can_export_the_whole_model(trained: Path) -> None:
+    model = softvq.load(trained)
+    images = torch.randint(256, (3, *model.image_shape), dtype=torch.uint8)
+    reconstruction, latent = torch.export.export(model, (images,)).module()(images)
+    expected, own = model(images)
+    torch.testing.assert_close(reconstruction, expected)
+    torch.testing.assert_close(latent.taps, own.taps)
+
+
+def test_whoever_may_read_one_exported_file_may_read_all(trained: Path, tmp_path: Path) -> None:
+    assert main([str(trained), "--out", str(tmp_path)]) == 0
+    assert len({file.stat().st_mode for file in tmp_path.iterdir()}) == 1
+
+
 def test_what_cannot_be_exported_is_said_in_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path), "--out", str(tmp_path / "out")]) == 1
     assert "holds no finished run" in capsys.readouterr().err

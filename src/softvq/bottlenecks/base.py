@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.export import register_dataclass
 from torch.func import vmap
 from torch.nn.functional import mse_loss
 
@@ -34,6 +35,9 @@ class Latent:
     penalty: Tensor
     terms: dict[str, Tensor] = field(default_factory=dict)
     taps: dict[str, Tensor] = field(default_factory=dict)
+
+
+register_dataclass(Latent, serialized_type_name="softvq.Latent")  # so that torch.export takes models that return one
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ def export_run(run: str | Path, out: Path) -> list[Path]:
         MissingExtraError: if the packages for it are not installed.
     """
     with needed("softvq export", "export"):
-        from safetensors.torch import save_file
+        from safetensors.torch import save
     finished = load_run(run)
     model = finished.model()
     if not list(model.parameters()):
@@ -62,7 +62,7 @@ def export_run(run: str | Path, out: Path) -> list[Path]:
     config, weights, onnx, card = files
     write_json(config, _description(finished))
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    save_file(tensors, str(weights), metadata={"format": "pt"})
+    weights.write_bytes(save(tensors, metadata={"format": "pt"}))  # `save_file` lets nobody but its owner read the file
     write_onnx(model, onnx)
     write_text(card, model_card(finished))
     return files
