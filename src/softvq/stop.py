@@ -79,7 +79,7 @@ class _State:
 
 _state = _State()
 _wakeup: tuple[socket.socket, socket.socket] | None = None  # kept open as long as the process lives
-_ending = threading.Lock()  # of whichever thread ends the process
+_last_word = threading.Lock()  # of whoever says how the process ends
 
 
 def listen(to_parent: bool = False) -> None:
@@ -131,6 +131,8 @@ def forget() -> None:
     """Forgets a stop in a process that goes on after it, as that of the tests does."""
     _state.signum = _state.heard_s = None
     _state.told = False
+    if _last_word.locked():
+        _last_word.release()
 
 
 @contextmanager
@@ -216,10 +218,16 @@ def _is_second() -> bool:
     return now - _state.heard_s > SAME_S
 
 
+def has_last_word() -> bool:
+    """Whether it is up to the caller to say how the process ends; true but once, whichever thread hears of a stop."""
+    return _last_word.acquire(blocking=False)
+
+
 def _end_at_once(signum: int) -> None:
-    """Ends the process, with one line and nothing else; of two threads that hear of a signal, only one says so."""
-    if not _ending.acquire(blocking=False):
-        return
+    """Ends the process, with one line and nothing else."""
+    if not has_last_word():
+        time.sleep(SAME_S)  # for whoever is about to say it
+        os._exit(128 + signum)
     line = f"{line_of(signum, _described())}\n"
     if sys.__stderr__ is not None and sys.__stderr__.isatty():
         line = f"\r\x1b[K{line}\x1b[?25h"  # in place of a bar, which has hidden the cursor

@@ -4,9 +4,11 @@ import re
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from hydra.errors import ConfigCompositionException
 
 from softvq import stop
 from softvq.command import program
@@ -133,6 +135,7 @@ def fail(error: BaseException) -> None:
 def test_a_stop_ends_with_the_signals_status_and_one_line(
     signum: int, status: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    stop.forget()  # of an earlier test
     stopped = stop.Stopped(signum, "vae on digits, seed 0, step 7")
     with pytest.raises(SystemExit) as ended:
         program.run(lambda: fail(stopped), "train")
@@ -140,6 +143,18 @@ def test_a_stop_ends_with_the_signals_status_and_one_line(
     told = capsys.readouterr().err
     assert "vae on digits, seed 0, step 7; the same command goes on from there" in told
     assert told.count("\n") == 1
+
+
+def test_a_stop_that_hydra_takes_for_a_fault_is_a_stop(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stop.forget()
+    monkeypatch.setattr(stop, "requested", lambda: signal.SIGINT)
+    monkeypatch.setattr(stop, "raised", nullcontext)
+    with pytest.raises(SystemExit) as ended:
+        program.run(lambda: fail(ConfigCompositionException("resolving an interpolation failed")), "train")
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "interrupted\n"
 
 
 def test_other_ends_keep_their_status_and_bugs_their_traceback() -> None:

@@ -133,7 +133,6 @@ def test_a_bottleneck_of_ones_own_is_found_beside_its_configuration(softvq: Inst
 @pytest.mark.parametrize(
     ("arguments", "extra"),
     [
-        (("train", "-m", "hydra/launcher=local_joblib", "seed=0,1"), "sweep"),
         (("train", "-m", "hydra/launcher=slurm", "seed=0,1"), "sweep"),
         (("train", "-m", "hydra/launcher=local_ray", "seed=0,1", "trainer.max_steps=1", "probes=fast", *SMALL), "ray"),
         (("train", "logger=tensorboard", "trainer.max_steps=1", "probes=fast", *SMALL), "tensorboard"),

@@ -1,5 +1,6 @@
 """What a plan checks of a cell before anything runs, for every bottleneck that there is."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,3 +20,14 @@ def test_every_bottleneck_is_checked_without_weights(tmp_path: Path, name: str) 
     cell = make_cell(tmp_path / "run", "data=digits", f"bottleneck={name}")
     assert (check_cell(cell) > 0) == (name != "raw")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_tracker_whose_package_is_missing_is_named_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell = make_cell(tmp_path / "run", "data=digits", "logger=tensorboard")
+    check_cell(cell)
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    with pytest.raises(ValueError, match=r"pip install 'softvq\[tensorboard\]' brings it"):
+        check_cell(cell)
+    check_cell(cell, on_this_machine=False)

@@ -38,6 +38,7 @@ from softvq.sweep.plan import PlannedCell
 
 pytestmark = pytest.mark.timeout(2 * PATIENCE_S)
 
+SUPPORT = os.pathsep.join([str(ROOT / "src"), str(ROOT / "tests" / "support")])  # where the odd callbacks are
 OFTEN = ("trainer.checkpoint_after_s=0.1", "trainer.checkpoint_every_s=0.1")
 
 
@@ -120,7 +121,7 @@ def tables(folder: Path) -> list[str]:
 def test_two_sweeps_of_one_folder_share_its_cells(tmp_path: Path) -> None:
     folder, out, go = tmp_path / "logs", tmp_path / "logs.out", tmp_path / "go"
     grid = ("bottleneck=identity,vq", "hydra/launcher=basic", "+trainer.callbacks.odd._target_=sweeps.Waits")
-    environment = {"GO": str(go), "PYTHONPATH": str(ROOT / "tests")}
+    environment = {"GO": str(go), "PYTHONPATH": SUPPORT}
     with running(folder, *grid, **environment) as first, running(folder, *grid, **environment) as second:
         assert wait_for(lambda: "waiting: another process is at" in out.read_text(), first)
         go.touch()
@@ -133,7 +134,7 @@ def test_two_sweeps_of_one_folder_share_its_cells(tmp_path: Path) -> None:
 @pytest.mark.process
 def test_dying_workers_take_only_their_own_cells_with_them(tmp_path: Path) -> None:
     odd = "+trainer.callbacks.odd._target_=sweeps.Dies,sweeps.Harmless"
-    ended = sweep(tmp_path, "seed=0,1", odd, "hydra/launcher=local_joblib", PYTHONPATH=str(ROOT / "tests"))
+    ended = sweep(tmp_path, "seed=0,1", odd, "hydra/launcher=local_joblib", PYTHONPATH=SUPPORT)
     assert ended.returncode == 1
     assert "2 finished, 0 skipped, 2 failed" in ended.stdout
     assert "TerminatedWorkerError" in ended.stdout

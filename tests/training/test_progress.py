@@ -25,6 +25,7 @@ from softvq.console.bars import Pace, left
 from softvq.training.progress import ProbeProgress, TrainingLines, training_progress, wanted
 
 SMALL = ("data=digits", "bottleneck=soft_vq", *QUICK, *SMALL_MLP, "trainer.progress=auto")
+ESCAPES = re.compile(r"\x1b\[[\d;?]*[a-zA-Z]")
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 PATIENCE_S = 300  # for what takes seconds on a machine with nothing else to do
 
@@ -95,7 +96,7 @@ class Terminal:
     def read_until(self, pattern: str | None) -> None:
         """Reads until the pattern shows; None reads to the end."""
         deadline = time.monotonic() + PATIENCE_S
-        while pattern is None or not re.search(pattern, self.text):
+        while pattern is None or not re.search(pattern, ESCAPES.sub("", self.text)):
             assert time.monotonic() < deadline, self.text
             if not select.select([self.screen], [], [], 1)[0]:  # else a silent program is waited for without end
                 continue
@@ -117,9 +118,11 @@ class Terminal:
 def test_a_narrow_terminal_gets_a_bar_and_ctrl_c_leaves_it_clean(tmp_path: Path) -> None:
     terminal = Terminal(command(tmp_path, "trainer.max_steps=1000000"), columns=60)
     try:
-        terminal.read_until(r"training \S+ \d+/1000000 loss [\d.e+]+ +[\d.-]+/s [\d:-]+")
-        bars = [line for line in re.split(r"[\r\n]", terminal.text) if "training" in line]
-        assert all(len(re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", line)) <= 60 for line in bars)
+        terminal.read_until(r"training \S+ +\d+/1000000 loss [\d.e+]+ +[\d.-]+/s [\d:-]+")
+        lines = re.split(r"[\r\n]", ESCAPES.sub("", terminal.text))
+        bars = [line for line in lines if line.startswith("training")]
+        assert bars
+        assert all(len(line) <= 60 for line in bars)
         os.killpg(terminal.process.pid, signal.SIGINT)
         terminal.read_until(None)
         assert terminal.process.wait() == 130

@@ -43,7 +43,12 @@ def check_members(config: DictConfig, module: TrainingModule, curves: list[Rows]
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("bottleneck", "network"), [*((name, "mlp") for name in BOTTLENECKS), *((name, "conv") for name in KINDS)]
+    ("bottleneck", "network"),
+    [
+        # The signs of lfq turn with the last bit of a product, sooner or later; its first steps are compared elsewhere.
+        *((name, "mlp") for name in BOTTLENECKS if name != "lfq"),
+        *((name, "conv") for name in KINDS),
+    ],
 )
 def test_each_of_many_steps_is_that_of_the_seed_alone(
     configure: Callable[..., DictConfig], bottleneck: str, network: str

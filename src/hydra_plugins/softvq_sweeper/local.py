@@ -23,6 +23,7 @@ class JoblibLauncher(Reporting, Launcher):
     def __init__(self, n_jobs: int) -> None:
         self.n_jobs = n_jobs
         self._parts: tuple[HydraContext, DictConfig, TaskFunction] | None = None
+        self._most = 0  # jobs that were launched together
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self._parts = (hydra_context, config, task_function)
@@ -35,7 +36,8 @@ class JoblibLauncher(Reporting, Launcher):
         run = partial(_run, *self._parts, Singleton.get_state())
         returns: dict[int, JobReturn] = {}
         jobs = list(enumerate(job_overrides, start=initial_job_idx))
-        for number, answer in workers_of(config.hydra.launcher, len(jobs))(run, jobs):
+        self._most = max(self._most, len(jobs))  # a job that killed its worker is launched alone, in a worker, too
+        for number, answer in workers_of(config.hydra.launcher, self._most)(run, jobs):
             returns[number] = answer
             self.tell(initial_job_idx + number, answer)
         return [returns[number] for number in range(len(jobs))]

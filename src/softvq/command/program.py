@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from traceback import walk_tb
-from typing import Any
+from typing import Any, NoReturn
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -70,6 +70,8 @@ def run(main: Callable[[], Any], config_name: str) -> None:
         with stop.raised():
             main()
     except (HydraException, OmegaConfBaseException) as error:
+        if signum := stop.requested():  # which Hydra has taken for a fault of the configuration
+            _end_stopped(stop.Stopped(signum))
         if SHOW_ALL:
             raise
         _print_faults(error, config_name)
@@ -82,8 +84,7 @@ def run(main: Callable[[], Any], config_name: str) -> None:
         screen.print_error(said)
         sys.exit(1)
     except stop.Stopped as stopped:
-        screen.print_end(str(stopped))
-        sys.exit(stopped.exit_code)
+        _end_stopped(stopped)
     finally:
         os.environ[FULL_ERROR] = before
         screen.close_bars()
@@ -95,6 +96,12 @@ def _from_hydra(error: Exception) -> bool:
     below = walk_tb(error.__traceback__.tb_next)  # of `run`, which is of this package
     packages = {frame.f_globals["__name__"].partition(".")[0] for frame, _ in below}
     return "hydra" in packages and "softvq" not in packages
+
+
+def _end_stopped(stopped: stop.Stopped) -> NoReturn:
+    if stop.has_last_word():
+        screen.print_end(str(stopped))
+    sys.exit(stopped.exit_code)
 
 
 def _print_faults(error: Exception, config_name: str) -> None:

@@ -27,7 +27,7 @@ class _OneLine:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield Segment("\x1b[J", None, [(ControlType.ERASE_IN_LINE, 0)])
-        yield self.content
+        yield from console.render_lines(self.content, options, pad=False)[0]  # without the end of the line
         yield Segment("\r", None, [(ControlType.CARRIAGE_RETURN,)])
 
 

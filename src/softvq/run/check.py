@@ -10,9 +10,11 @@ from lightning.pytorch.callbacks import Checkpoint
 from omegaconf import DictConfig, OmegaConf
 
 from softvq.config.targets import OPTIMIZERS, missing_target, targets
+from softvq.extras import MissingExtraError
 from softvq.machine import memory
 from softvq.run.build import ConfigError, build_data, build_model, build_optimizer, build_probes, trackers_of
 from softvq.run.cell import Cell
+from softvq.tracking.tracker import Tracker
 from softvq.training.autoencoder import Autoencoder
 from softvq.training.devices import check_accelerator
 
@@ -56,7 +58,7 @@ def check_cell(cell: Cell, on_this_machine: bool = True) -> int:
             part()
         except Exception as error:
             faults.append(_told(error))
-    faults += [*_optimizer(config), *_callbacks(config), *_logger(config)]
+    faults += [*_optimizer(config), *_callbacks(config), *_logger(config, on_this_machine)]
     if faults:
         raise ConfigError(list(dict.fromkeys(faults)))
     assert model is not None
@@ -127,7 +129,7 @@ def _callbacks(config: DictConfig) -> list[str]:
     return faults
 
 
-def _logger(config: DictConfig) -> list[str]:
+def _logger(config: DictConfig, on_this_machine: bool) -> list[str]:
     faults = []
     for name, tracker in trackers_of(config).items():
         if "_target_" not in tracker:
@@ -135,7 +137,12 @@ def _logger(config: DictConfig) -> list[str]:
             continue
         settings: dict[str, Any] = {str(key): value for key, value in tracker.items() if not str(key).startswith("_")}
         try:
-            inspect.signature(get_object(tracker["_target_"])).bind(folder=None, **settings)
+            of_tracker = get_object(tracker["_target_"])
+            inspect.signature(of_tracker).bind(folder=None, **settings)
+            if on_this_machine and isinstance(of_tracker, type) and issubclass(of_tracker, Tracker):
+                of_tracker.check_installed()
         except TypeError as error:
             faults.append(f"logger.trackers.{name}: {error}")
+        except MissingExtraError as error:
+            faults.append(str(error))
     return faults

@@ -6,6 +6,7 @@ to load torch and Lightning; this way it does so while the sweep is planned, who
 
 import gc
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,10 @@ from softvq.config.launcher import jobs_at_a_time, kind
 from softvq.console import screen
 from softvq.run.process import end_with, heed, leave_quickly, stop_file
 from softvq.surroundings import shut_out_matplotlib_settings
+
+# Joblib's process that tidies up after workers takes this from `sys.warnoptions`: it would warn of each folder that a
+# sweep, ended at once by a second Ctrl-C, has left to it.
+TIDY_QUIETLY = "ignore:resource_tracker"
 
 X = TypeVar("X")
 Y = TypeVar("Y")
@@ -58,6 +63,8 @@ def call_in_workers(function: Callable[[X], Y], arguments: Sequence[X], workers:
     """
     from joblib import Parallel, delayed
 
+    if TIDY_QUIETLY not in sys.warnoptions:
+        sys.warnoptions.append(TIDY_QUIETLY)
     parallel: Any = Parallel(
         workers,
         backend="loky",

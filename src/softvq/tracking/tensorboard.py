@@ -25,10 +25,14 @@ class TensorBoardTracker(Tracker):
 
     def __init__(self, folder: RunFolder) -> None:
         super().__init__()
-        with needed("logger=tensorboard", "tensorboard"):
-            import tensorboard  # noqa: F401
+        self.check_installed()
         self.folder = folder
         self._logger: TensorBoardLogger | None = None
+
+    @staticmethod
+    def check_installed() -> None:
+        with needed("logger=tensorboard", "tensorboard"):
+            import tensorboard  # noqa: F401
 
     @property
     def name(self) -> str:

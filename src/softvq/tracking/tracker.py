@@ -18,6 +18,14 @@ class Tracker(Logger):
     With several devices, only the process of the first one has trackers.
     """
 
+    @staticmethod
+    def check_installed() -> None:
+        """Asks before a run for the packages that the tracker needs.
+
+        Raises:
+            MissingExtraError: if one is not installed.
+        """
+
     @property
     def version(self) -> str:
         return ""
