@@ -101,7 +101,8 @@ def _data(config: DictConfig, run: FinishedRun) -> DictConfig:
     for key in ("root", "dir", "verify"):
         if config.data.get(key) is not None:
             data[key] = config.data[key]
-    if config.data.get("root") is None and not Path(data.root).is_dir() and "SOFTVQ_DATA" in os.environ:
+    gone = not Path(data.get("root") or "").is_dir()
+    if config.data.get("root") is None and gone and "SOFTVQ_DATA" in os.environ:
         data.root = os.environ["SOFTVQ_DATA"]
     return data
 
