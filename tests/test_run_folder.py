@@ -127,7 +127,7 @@ def test_a_folder_that_is_empty_or_certainly_a_runs_will_do(files: dict[str, str
 
 def test_a_pipe_in_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "config.yaml")
-    with pytest.raises(ValueError, match="no run's"):
+    with pytest.raises(ValueError, match=r"config\.yaml is no file"):
         RunFolder(tmp_path).check_own()
 
 
