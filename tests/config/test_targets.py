@@ -26,6 +26,7 @@ from softvq.config.targets import (
     targets,
 )
 from softvq.run.load import load_run
+from softvq.run_folder import DamagedFileError
 
 # What runs what an argument says, by itself or through names that modules of ours happen to know.
 HOSTILE = (
@@ -163,4 +164,5 @@ def test_a_run_of_somebody_elses_is_not_built_from_what_its_configuration_names(
     (tmp_path / "metrics.json").write_text(json.dumps({"config_hash": config_hash(settings)}))
     with pytest.raises(UntrustedTargetError, match=re.escape(f"bottleneck._target_ is {target}, which is no part of")):
         load_run(tmp_path)
-    load_run(tmp_path, trust=[target])
+    with pytest.raises(DamagedFileError, match="provenance"):  # trusted, it is read on: this one names no data
+        load_run(tmp_path, trust=[target])

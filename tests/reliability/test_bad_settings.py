@@ -105,4 +105,4 @@ def test_any_value_is_taken_or_refused_in_a_line_that_names_its_key(
     with pytest.raises(ValueError, match=re.escape(key.split(".")[0])) as error:
         check_settings(config)
     for line in str(error.value).splitlines():
-        assert re.search(r"must be|is missing|has no choice|needs images set aside", line)
+        assert re.search(r"must be|is missing|has no choice|has no effect here|needs images set aside", line)
