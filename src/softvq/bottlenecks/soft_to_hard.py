@@ -89,8 +89,9 @@ class SoftToHard(Bottleneck):
             with torch.no_grad():
                 share = averaged(hard.mean((0, 1, 2)).to(self.use.dtype))
                 self.use.mul_(self.use_decay).add_(share, alpha=1 - self.use_decay)
-        taps = {"z_e": z_e, "z_q": (hard @ self.codebook).flatten(-2), "index": index.squeeze(2)}
-        if patches.shape[2] == 1:
+        single = patches.shape[2] == 1
+        taps = {"z_e": z_e, "z_q": (hard @ self.codebook).flatten(-2), "index": index[:, :, 0] if single else index}
+        if single:
             taps["posterior"] = posterior.squeeze(2)
         return Latent(
             z=(weights @ self.codebook).flatten(-2),
