@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from bad_settings import EVALUATE, MISSING, TOGETHER, TYPED, VALUES
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 
@@ -91,6 +91,7 @@ PLAIN = st.one_of(
 
 @settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(key=st.sampled_from([key for key in SCHEMA if "*" not in key and not key.startswith("hydra.")]), value=PLAIN)
+@example(key="seed", value={"\r": 0})
 def test_any_value_is_taken_or_refused_in_a_line_that_names_its_key(
     key: str, value: Any, compose_train: Callable[..., DictConfig]
 ) -> None:

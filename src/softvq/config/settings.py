@@ -5,6 +5,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from softvq.bounded_files import printable
 from softvq.config.compose import groups, options
 from softvq.config.errors import missing_values
 from softvq.config.names import settings_of
@@ -36,7 +37,7 @@ def check_settings(config: DictConfig, evaluating: bool = False) -> None:
         if kind is None or _follows(as_written) or (evaluating and key.startswith("data.") and as_written is None):
             continue
         try:
-            kind.refuse(key, OmegaConf.select(config, key))
+            kind.refuse(printable(key), OmegaConf.select(config, key))
         except ValueError as error:
             faults.append(str(error))
     try:

@@ -6,6 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from softvq.bounded_files import printable
 from softvq.config.compose import nearest
 from softvq.config.names import settings_of
 from softvq.config.schema import NEEDED
@@ -27,7 +28,7 @@ def unused(config: DictConfig, evaluating: bool) -> list[str]:
     read = READ | (READ_BY_EVALUATE if evaluating else set())
     referred = {name for key, value in written.items() for name in _references(key, value)}
     return [
-        f"{key} has no effect here{nearest(key, [*read])}; drop it"
+        f"{printable(key)} has no effect here{nearest(key, [*read])}; drop it"
         for key in written
         if key not in read and not _is_argument(key, written) and not any(_within(key, name) for name in referred)
     ]

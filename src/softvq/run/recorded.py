@@ -23,8 +23,8 @@ def check_results(folder: RunFolder, metrics: Mapping[str, Any]) -> None:
     data = (metrics.get("provenance") or {}).get("data") if isinstance(metrics.get("provenance"), dict) else None
     if not isinstance(data, dict) or not all(isinstance(data.get(key), str) for key in ("name", "sha256")):
         raise DamagedFileError(folder.metrics, "its provenance does not say which data the run was trained on")
-    if not isinstance(data.get("classes", 0), int):
-        raise DamagedFileError(folder.metrics, "its number of classes is no whole number")
+    if not isinstance(data.get("class_names") or [], list):
+        raise DamagedFileError(folder.metrics, "its class names are no list")
     errors = metrics.get("reconstruction", 0)
     if errors is not None:
         found = [errors.get(key) if isinstance(errors, dict) else None for key in ("test_mse", "test_normalized_mse")]
