@@ -31,7 +31,11 @@ def test_every_value_of_a_sweep_composes(name: str, monkeypatch: pytest.MonkeyPa
     swept = {**params_of(given["experiment"]), **given}
     assert "seed" in swept
     for place in (0, -1):  # what is mistyped in a sweep would be told by its first cell alone
-        compose("train", [f"{key}={str(values).split(',')[place]}" for key, values in swept.items()])
+        compose("train", [f"{key}={_values(key, str(values))[place]}" for key, values in swept.items()])
+
+
+def _values(key: str, swept: str) -> list[str]:
+    return options(key) if swept == "glob(*)" else swept.split(",")
 
 
 @cache
