@@ -66,6 +66,19 @@ def test_a_run_goes_on_in_the_middle_of_a_row_of_its_curve(
     assert {"train/loss", "train/active_units", "val/loss", "val/effective_rank"} <= set(header.split(","))
 
 
+@pytest.mark.parametrize("precision", ["64-true", "bf16-true", "bf16-mixed"])
+def test_a_run_of_any_precision_goes_on_to_the_last_bit(
+    precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overrides = (*CELL, f"trainer.precision={precision}")
+    folder = killed(tmp_path / "killed", monkeypatch, *overrides)
+    assert start(folder.path, *overrides).status == "finished"
+    assert "from step" in folder.log.read_text()
+    whole = run(tmp_path / "whole", *overrides)
+    assert results(json.loads(folder.metrics.read_text())) == results(whole)
+    assert folder.curve.read_bytes() == (tmp_path / "whole" / "metrics.csv").read_bytes()
+
+
 def test_a_run_that_dies_in_a_validation_loses_no_row_of_its_curve(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

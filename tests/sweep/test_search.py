@@ -14,7 +14,8 @@ from sweeps import finished, running, starts, sweep, sweep_here, wait_for
 
 from softvq.run.cell import Cell, Outcome
 from softvq.run_folder import write_json
-from softvq.sweep.search import Settings, read_space, search
+from softvq.sweep.search import search
+from softvq.sweep.search_space import Settings, read_space
 
 optuna = pytest.importorskip("optuna", reason="optuna is not installed (pip install 'softvq[search]')")
 

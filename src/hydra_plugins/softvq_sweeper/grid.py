@@ -3,12 +3,14 @@
 import re
 from collections.abc import Callable, Sequence
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.softvq_sweeper._jobs import LostJob, Reporting
@@ -33,20 +35,27 @@ class GridSweeper(BasicSweeper):
     def sweep(self, arguments: list[str]) -> Any:
         from softvq.command.program import plain_errors
         from softvq.config.launcher import check_launcher
-        from softvq.sweep import sweep
+        from softvq.sweep.sweep import SweepResult
 
         assert self.config is not None
         assert self.hydra_context is not None
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         overrides = parser.parse_overrides([*self._parse_config(), *arguments])
         with plain_errors():
-            sweep.refuse_dropped_settings(overrides)
             check_launcher(self.config.hydra.launcher)
-        cells = self.split_arguments(overrides, None)[0]
-        outcomes = sweep.run(cells, self._read, self._launch, self.config, self.plan_only)
-        if sweep.SweepResult.exit_code:
-            raise SystemExit(sweep.SweepResult.exit_code)
+            run = self._prepared(overrides)
+        outcomes = run()
+        if SweepResult.exit_code:
+            raise SystemExit(SweepResult.exit_code)
         return outcomes
+
+    def _prepared(self, overrides: list[Override]) -> Callable[[], Any]:
+        """Checks what is swept; returns what runs it."""
+        from softvq.sweep import sweep
+
+        sweep.refuse_dropped_settings(overrides)
+        cells = self.split_arguments(overrides, None)[0]
+        return partial(sweep.run, cells, self._read, self._launch, self.config, self.plan_only)
 
     def _read(self, overrides: Sequence[str]) -> Any:
         from softvq.config.settings import check_settings

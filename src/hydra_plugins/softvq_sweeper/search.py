@@ -1,8 +1,10 @@
 """A sweep in which Optuna chooses the cells: `hydra/sweeper=search`."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 
 from hydra_plugins.softvq_sweeper.grid import GridSweeper
 
@@ -35,24 +37,14 @@ class SearchSweeper(GridSweeper):
         super().__init__(max_batch_size=max_batch_size, params=params, plan_only=plan_only)
         self.about = {"trials": trials, "metric": metric, "direction": direction, "seed": seed, "at_once": at_once}
 
-    def sweep(self, arguments: list[str]) -> Any:
-        from softvq.command.program import plain_errors
-        from softvq.config.launcher import check_launcher
+    def _prepared(self, overrides: list[Override]) -> Callable[[], Any]:
         from softvq.extras import needed
 
-        assert self.config is not None
-        assert self.hydra_context is not None
-        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
-        overrides = parser.parse_overrides([*self._parse_config(), *arguments])
-        with plain_errors():
-            with needed("hydra/sweeper=search", "search"):
-                import optuna  # noqa: F401
-            from softvq.sweep import search, sweep
+        with needed("hydra/sweeper=search", "search"):
+            import optuna  # noqa: F401
+        from softvq.command.program import plain_errors
+        from softvq.sweep.search import search
+        from softvq.sweep.search_space import Settings, read_space
 
-            check_launcher(self.config.hydra.launcher)
-            settings = search.Settings(**self.about)  # type: ignore[arg-type]
-            space = search.read_space(overrides)
-            outcomes = search.search(space, settings, self._read, self._launch, self.config, self.plan_only)
-        if sweep.SweepResult.exit_code:
-            raise SystemExit(sweep.SweepResult.exit_code)
-        return outcomes
+        space, settings = read_space(overrides), Settings(**self.about)  # type: ignore[arg-type]
+        return plain_errors()(partial(search, space, settings, self._read, self._launch, self.config, self.plan_only))

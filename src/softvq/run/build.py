@@ -198,6 +198,12 @@ def build_probes(config: DictConfig, label: str, figures: Path, latents: Path, j
     )
 
 
+def weights_dtype(config: DictConfig) -> torch.dtype:
+    """In which a run keeps its weights."""
+    kept = {"64-true": torch.float64, "64": torch.float64, "bf16-true": torch.bfloat16, "16-true": torch.float16}
+    return kept.get(str(config.trainer.precision), torch.float32)
+
+
 def build_trackers(config: DictConfig, folder: RunFolder) -> list[Tracker]:
     """The training curve's and what `logger` names; none in the further processes of several devices.
 

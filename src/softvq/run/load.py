@@ -12,16 +12,12 @@ from softvq.bounded_files import UnreadableFileError, printable, read_json
 from softvq.config.targets import check_recorded, named_in
 from softvq.data.module import ImageData
 from softvq.extras import needed
-from softvq.run.build import build_data, build_model, checked
+from softvq.run.build import build_data, build_model, checked, weights_dtype
 from softvq.run.cell import read_config, read_metrics
 from softvq.run.recorded import check_config, check_results
 from softvq.run_folder import DamagedFileError, RunFolder
 from softvq.training.autoencoder import Autoencoder
 from softvq.training.checkpoint import Identity, check_weights, read_checkpoint
-
-# Precisions in which the weights themselves are not float32.
-WEIGHTS = {"64-true": torch.float64, "64": torch.float64, "bf16-true": torch.bfloat16, "16-true": torch.float16}
-
 
 EXPORT_FORMAT = 1
 EXPORTED = ("config.json", "model.safetensors")  # what an exported model is loaded from
@@ -64,7 +60,7 @@ class FinishedRun:
         with torch.device("meta"):  # the checkpoint bounds what the configuration may ask of the memory
             check_weights(self.folder.checkpoint, checkpoint, self._built())
         model = self._built()
-        model.to(WEIGHTS.get(str(self.config.trainer.precision), torch.float32))
+        model.to(weights_dtype(self.config))
         model.load_state_dict(checkpoint["state_dict"])
         return model.eval()
 

@@ -31,6 +31,7 @@ from softvq.run.build import (
     build_trackers,
     checked,
     start_from_data,
+    weights_dtype,
 )
 from softvq.run.cell import Cell, read_config
 from softvq.run.device import start_processes
@@ -165,6 +166,8 @@ def _train(cells: Sequence[Cell], resume_from: Sequence[Path]) -> list[Results]:
             start_from_data(part.model, part.data)
     members = [Member(part.model, part.cell.config.seed, part.trackers) for part in parts]
     module = TrainingModule(members, build_optimizer(config), config.trainer.log_every_n_steps)
+    # Lightning would do so only after it has loaded a checkpoint, whose float64 weights it would round to float32.
+    module.to(weights_dtype(config))
     trainer_config = config.trainer
     checkpoint = ResumeCheckpoint(
         cells[0].folder.checkpoint,
