@@ -3,14 +3,11 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import matplotlib.style
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
 
 from softvq.published import MSE, PROBE_METRICS, label, published, row_name
 from softvq.report.judge.entries import Entry
-from softvq.report.write.plots import OURS, PAPERS, QUIET, STYLE
+from softvq.report.write.plots import OURS, PAPERS, QUIET, drawn, figure_in_style
 
 PAPERS_ROWS = ("vae", "beta_vae")
 Values = Callable[[Entry], Sequence[float]]
@@ -27,9 +24,7 @@ def scan(points: Sequence[tuple[float, Entry]], key: str, file: Path) -> None:
     ]
     panels.append((label(MSE), lambda e: list(e.values(MSE).values()), None))
     panels.append(("active units", lambda e: [run.diagnostics["active_units"] for run in e.runs], None))
-    with matplotlib.style.context(["default", STYLE]):
-        figure = Figure(figsize=(9.6, 2.6), layout="constrained")
-        FigureCanvasSVG(figure)
+    with figure_in_style(9.6, 2.6) as figure:
         for axis, (name, values, metric) in zip(figure.subplots(1, len(panels)), panels, strict=True):
             _panel(axis, [(at, values(entry)) for at, entry in points])
             axis.set_title(name, fontsize=8)
@@ -46,7 +41,7 @@ def scan(points: Sequence[tuple[float, Entry]], key: str, file: Path) -> None:
                     ha="right",
                     va="bottom",
                 )
-        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None}, facecolor="white")
+        file.write_bytes(drawn(figure).svg)
 
 
 def _panel(axis: Axes, points: Sequence[tuple[float, Sequence[float]]]) -> None:

@@ -54,7 +54,7 @@ def filled(page: str, findings: Findings) -> str:
 
 
 def write(runs: Sequence[Run]) -> None:
-    """The tables of runs and of evaluations, and the plot of each experiment of the paper's."""
+    """The tables of runs and of evaluations, and Table 1's plot."""
     defaults = DefaultSettings()
     write_text(RESULTS / "runs.csv", runs_csv(runs, [defaults.departures(run) for run in runs]))
     write_text(RESULTS / "evaluations.csv", evaluations_csv(runs))
