@@ -13,9 +13,8 @@ cd "$(dirname "$0")/.." || exit 1
 pack=$(realpath "$1") out=$2 limit=${3:-720}
 work=${WORK:-logs/gpu} python=${PYTHON:-python3}
 reserve=20 # seconds for the last results to be collected
-mkdir -p "$out" "$work/data"
+mkdir -p "$out" "$work/data" "$work/done"
 out=$(realpath "$out") work=$(realpath "$work")
-: > "$out/steps.tsv"
 
 left() { echo $((limit - SECONDS - reserve)); }
 
@@ -28,6 +27,7 @@ collect() { # what the runs found, small enough to carry
 step() { # NAME SECONDS COMMAND...: unless fewer than so many seconds are left
     local name=$1 needed=$2 began=$SECONDS status
     shift 2
+    if [ -e "$work/done/$name" ]; then return; fi
     if [ "$(left)" -lt "$needed" ]; then
         printf '%s\tleft out\t%s s left, %s needed\n' "$name" "$(left)" "$needed" | tee -a "$out/steps.tsv"
         return 1
@@ -36,6 +36,7 @@ step() { # NAME SECONDS COMMAND...: unless fewer than so many seconds are left
     timeout --signal=INT --kill-after=15 "$(left)" "$@" >> "$out/log.txt" 2>&1
     status=$?
     printf '%s\tstatus %s\t%s s\n' "$name" "$status" "$((SECONDS - began))" | tee -a "$out/steps.tsv"
+    if [ $status = 0 ]; then touch "$work/done/$name"; fi
     collect
     return $status
 }
@@ -72,7 +73,7 @@ fi
 
 step unpack 30 bash -c unpack || exit 1
 step machine 5 bash -c 'nvidia-smi; "$python" -VV; "$python" -m pip list 2>/dev/null | grep -i -E "^(torch|lightning|numpy|scikit|hydra|omegaconf)"; true'
-step tests 60 "$python" -m pytest -q -p no:cacheprovider $("$python" -c 'import xdist' 2> /dev/null && echo -n 6) tests/training/test_cuda_graph.py tests/training/test_replayed_steps.py
+step tests 60 "$python" -m pytest -q -p no:cacheprovider --timeout 60 $("$python" -c 'import xdist' 2> /dev/null && printf -- '-n 6') tests/training/test_cuda_graph.py tests/training/test_replayed_steps.py
 step step_times 60 "$python" benchmarks/gpu_steps.py "$out/step_times.json" --device "$device" --seconds 90 "${steps[@]}"
 sweep table_1 60 table_1 seed=$five
 sweep released 60 released seed=$five

@@ -10,7 +10,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-.venv/bin/python}
 pack=${1:-benchmarks/gpu-pack}
-missing=${MISSING:-hydra-core omegaconf antlr4-python3-runtime hydra-joblib-launcher hydra-submitit-launcher submitit}
+missing=${MISSING:-hydra-core omegaconf antlr4-python3-runtime hydra-joblib-launcher hydra-submitit-launcher submitit
+    vector-quantize-pytorch torch-einops-utils einx frozendict loguru}
 
 rm -rf "$pack"
 mkdir -p "$pack/wheels" "$pack/MNIST/raw"
