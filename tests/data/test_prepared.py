@@ -1,3 +1,5 @@
+"""A source is prepared once: what is written, when it is used again, and what stopping in between leaves."""
+
 import errno
 import json
 import os
@@ -47,12 +49,6 @@ class SlowFiles(ArrayFiles):
 folder, root, log, seconds = sys.argv[1], sys.argv[2], sys.argv[3], float(sys.argv[4])
 print(prepare(SlowFiles("mine", folder), root).info.sha256)
 """
-
-
-@pytest.fixture
-def mine(tmp_path: Path) -> ArrayFiles:
-    write_arrays(tmp_path / "mine")
-    return ArrayFiles("mine", str(tmp_path / "mine"))
 
 
 def start_slow_prepare(mine: ArrayFiles, root: Path, log: Path, seconds: float) -> subprocess.Popen:
@@ -143,80 +139,6 @@ def test_arrays_mapped_before_they_are_prepared_again_keep_their_content(mine, t
     np.testing.assert_array_equal(before.train_images, expected)
 
 
-@pytest.mark.parametrize("file", ["train_images.npy", "train_labels.npy", "test_images.npy", "test_labels.npy"])
-@pytest.mark.parametrize("damage", ["truncate", "delete", "pipe"])
-def test_a_damaged_prepared_file_is_not_used(mine, tmp_path, file, damage):
-    expected = prepare(mine, tmp_path)
-    path = prepared_folder(mine, tmp_path) / file
-    content = path.read_bytes()
-    if damage == "truncate":
-        path.write_bytes(content[:-1])
-    else:
-        path.unlink()
-        if damage == "pipe":
-            os.mkfifo(path)
-    assert prepared_info(mine, tmp_path) is None
-    found = prepare(mine, tmp_path)
-    assert path.read_bytes() == content
-    assert found.info == expected.info
-
-
-@pytest.mark.parametrize("file", ["train_images.npy", "train_labels.npy", "test_images.npy", "test_labels.npy"])
-@pytest.mark.parametrize("restored", [False, True])
-def test_a_prepared_file_altered_at_equal_size_and_time_is_not_used(mine, tmp_path, caplog, file, restored):
-    expected = prepare(mine, tmp_path)
-    path = prepared_folder(mine, tmp_path) / file
-    content, before = path.read_bytes(), path.stat()
-    with path.open("r+b") as opened:
-        opened.seek(-1, os.SEEK_END)
-        opened.write(bytes([content[-1] ^ 1]))
-    if restored:
-        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    found = prepare(mine, tmp_path)
-    assert path.read_bytes() == content
-    assert found.info == expected.info
-    assert [record.message for record in caplog.records] == [
-        f"{path.parent} was altered after it was prepared; it is prepared again"
-    ]
-
-
-@pytest.mark.process
-@pytest.mark.parametrize("file", ["train_images.npy", "train_labels.npy", "test_images.npy", "test_labels.npy"])
-def test_every_process_compares_what_it_uses_with_the_sha256(mine, tmp_path, file, monkeypatch):
-    # What no time of any kind tells, as a disk that lost a bit.
-    prepare(mine, tmp_path)
-    path = prepared_folder(mine, tmp_path) / file
-    content = path.read_bytes()
-    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    code = f"""
-        from softvq.data import prepared
-        from softvq.data.array_files import ArrayFiles
-
-        prepared.prepare(ArrayFiles("mine", {str(mine.dir)!r}), {str(tmp_path)!r})
-    """
-    found = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, capture_output=True, text=True)
-    assert "was altered after it was prepared" in found.stderr
-    assert path.read_bytes() == content
-
-
-def test_what_was_compared_once_is_not_read_again_by_the_same_process(mine, tmp_path, monkeypatch):
-    prepare(mine, tmp_path)
-    monkeypatch.setattr("softvq.data.prepared.Content", lambda: pytest.fail("read again"))
-    prepare(mine, tmp_path)
-
-
-@pytest.mark.parametrize("key", ["sha256", "pixel_counts", "class_names", "train_size"])
-def test_an_altered_description_is_not_believed(mine, tmp_path, key):
-    info = prepare(mine, tmp_path).info
-    path = prepared_folder(mine, tmp_path) / "meta.json"
-    content = json.loads(path.read_text())
-    value = content["info"][key]
-    content["info"][key] = value[::-1] if isinstance(value, str | list) else value + 1
-    path.write_text(json.dumps(content))
-    assert prepared_info(mine, tmp_path) is None
-    assert prepare(mine, tmp_path).info == info
-
-
 def test_a_source_changed_at_equal_size_and_time_is_prepared_again(mine, tmp_path):
     first = prepare(mine, tmp_path).info
     path = mine.dir / "train_images.npy"
@@ -228,14 +150,6 @@ def test_a_source_changed_at_equal_size_and_time_is_prepared_again(mine, tmp_pat
     assert path.stat().st_mtime_ns == before.st_mtime_ns
     assert prepared_info(mine, tmp_path) is None
     assert prepare(mine, tmp_path).info.sha256 != first.sha256
-
-
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"format": 0}', '{"format": 2, "checksum": ""}'])
-def test_a_damaged_description_is_written_again(mine, tmp_path, content):
-    info = prepare(mine, tmp_path).info
-    (prepared_folder(mine, tmp_path) / "meta.json").write_text(content)
-    assert prepared_info(mine, tmp_path) is None
-    assert prepare(mine, tmp_path).info == info
 
 
 def test_a_downloaded_set_stays_usable_when_its_files_are_gone_also_in_a_moved_copy(tmp_path):
@@ -355,43 +269,6 @@ def test_a_root_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match=r"data\.root=.*file cannot be made: File exists; set data\.root=PATH"):
         prepare(Digits("digits"), tmp_path / "file")
-
-
-@pytest.mark.parametrize("name", ["", "my set", "a/b", "..", "-x", "a=b"])
-def test_a_name_that_cannot_name_a_folder_is_refused(name):
-    with pytest.raises(DataError, match=rf"data\.name is {name!r}.*letters, digits"):
-        Digits(name)
-
-
-def raw(**changes) -> RawData:
-    content = {
-        "source": "here",
-        "verified": None,
-        "class_names": ("a", "b", "c"),
-        "train_images": random_images(0, 6, 4, 4, 1),
-        "train_labels": labels_of(6, 3),
-        "test_images": random_images(0, 3, 4, 4, 1),
-        "test_labels": labels_of(3, 3),
-    }
-    return RawData(**{**content, **changes})
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"train_labels": labels_of(5, 3)}, r"here: the train set .* \(6, 4, 4, 1\) and labels \(5,\)"),
-        (
-            {"test_images": random_images(0, 0, 4, 4, 1), "test_labels": labels_of(0)},
-            "here: the test set needs at least",
-        ),
-        ({"test_images": random_images(0, 3, 4, 5, 1)}, r"one shape, found \(4, 4, 1\) and \(4, 5, 1\)"),
-        ({"train_labels": labels_of(6, 4)}, "train labels must be from 0 to 2, found 0 to 3"),
-        ({"test_labels": labels_of(3) - 1}, "test labels must be from 0 to 2, found -1 to 1"),
-    ],
-)
-def test_arrays_that_do_not_fit_together_are_refused(changes, message):
-    with pytest.raises(DataError, match=message):
-        raw(**changes)
 
 
 def test_a_result_keeps_what_the_data_were(mine, tmp_path):
