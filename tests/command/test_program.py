@@ -1,4 +1,4 @@
-"""How the programs end: with a line when something was mistyped, with the signal's status when stopped, or with help."""
+"""How the programs end: with a line if something was mistyped, a signal's status if stopped, or with help."""
 
 import re
 import signal
