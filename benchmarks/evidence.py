@@ -11,7 +11,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ NICE = 15
 SEEDS_AT_ONCE = 5  # on a GPU
 JOBS_ON_A_GPU = 4  # while one of them probes on the processor, the others train
 GRACE_S = 60  # for a sweep to save what it is at
+LOOKS_EVERY_S = 0.1  # whether a command has ended
 INTERRUPTED = 130
 
 
@@ -50,20 +52,43 @@ class Command:
         Raises:
             StoppedError: once it has saved and ended.
         """
-        left = None if self.ends is None else self.ends - time.monotonic()
-        if left is not None and left <= 0:
-            raise StoppedError
-        process = subprocess.Popen([sys.executable, *map(str, command)], start_new_session=True)
+        return self.run_all([command], 1)
+
+    def run_all(self, commands: Iterable[Sequence[str | Path]], at_once: int) -> int:
+        """Runs so many of the commands at a time; 0, or the highest exit status.
+
+        Raises:
+            StoppedError: once those that ran have saved and ended.
+        """
+        waiting, running, worst = deque(commands), list[subprocess.Popen[bytes]](), 0
         try:
-            return process.wait(left)
-        except (StoppedError, subprocess.TimeoutExpired):
-            process.send_signal(signal.SIGINT)
-            try:
-                process.wait(GRACE_S)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-            raise StoppedError from None
+            while waiting or running:
+                if self.ends is not None and time.monotonic() >= self.ends:
+                    raise StoppedError
+                while waiting and len(running) < at_once:
+                    command = [sys.executable, *map(str, waiting.popleft())]
+                    running.append(subprocess.Popen(command, start_new_session=True))
+                ended = [process for process in running if process.poll() is not None]
+                running = [process for process in running if process not in ended]
+                worst = max([worst, *(abs(process.returncode) for process in ended)])  # below 0: ended by a signal
+                time.sleep(0 if ended else LOOKS_EVERY_S)
+        except StoppedError:
+            _interrupt(running)
+            raise
+        return worst
+
+
+def _interrupt(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Lets processes save what they are at; who takes too long is killed."""
+    for process in processes:
+        process.send_signal(signal.SIGINT)
+    ends = time.monotonic() + GRACE_S
+    for process in processes:
+        try:
+            process.wait(max(0, ends - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def _stop(number: int, frame: object) -> None:
@@ -100,26 +125,31 @@ def unprobed(entry: dict[str, Any], logs: Path) -> Iterator[Path]:
                     yield metrics.parent
 
 
-def where_to_run(jobs: int | None) -> list[str]:
+def jobs_here() -> int:
+    """How many cells or evaluations at once, unless somebody says so."""
+    import torch
+
+    return JOBS_ON_A_GPU if torch.cuda.is_available() else cores()
+
+
+def where_to_run(jobs: int) -> list[str]:
     """How many cells at once, on how many threads, and on a GPU how many seeds of each at once."""
     import torch
 
-    if not torch.cuda.is_available():
-        return [f"hydra.launcher.n_jobs={jobs or cores()}", "trainer.threads=1"]
-    jobs = jobs or JOBS_ON_A_GPU
-    threads = max(1, cores() // jobs)
-    return [f"hydra.launcher.n_jobs={jobs}", f"trainer.threads={threads}", f"trainer.seeds_per_process={SEEDS_AT_ONCE}"]
+    chosen = [f"hydra.launcher.n_jobs={jobs}", f"trainer.threads={max(1, cores() // jobs)}"]
+    return [*chosen, f"trainer.seeds_per_process={SEEDS_AT_ONCE}"] if torch.cuda.is_available() else chosen
 
 
-def complete(entry: dict[str, Any], command: Command, logs: Path, common: Sequence[str], further: Sequence[str]) -> int:
+def complete(
+    entry: dict[str, Any], command: Command, logs: Path, jobs: int, common: Sequence[str], further: Sequence[str]
+) -> int:
     """Does what is missing of an entry; 0, or what its command ended with."""
     if "sweep" in entry:
         sweep = sweep_overrides(entry, [*common, *further])
         return command.run(TRAIN, "-m", *sweep, "hydra/launcher=local_joblib", f"hydra.sweep.dir={logs}")
-    probes = [f"probes={entry['evaluate']}", f"probes.tap={entry.get('tap', 'z_e')}"]
-    threads = f"trainer.threads={cores()}"
-    ends = [command.run(EVALUATE, f"run={run}", *probes, threads) for run in list(unprobed(entry, logs))]
-    return max(ends, default=0)
+    how = [f"probes={entry['evaluate']}", f"probes.tap={entry.get('tap', 'z_e')}"]
+    how.append(f"trainer.threads={max(1, cores() // jobs)}")
+    return command.run_all([[EVALUATE, f"run={run}", *how] for run in unprobed(entry, logs)], jobs)
 
 
 def main() -> int:
@@ -141,7 +171,8 @@ def main() -> int:
             print(f"{name}: {entries[name]['answers']}{waits}")
         return 0
     os.nice(NICE)
-    common = [*where_to_run(args.jobs), "trainer.progress=false"]
+    jobs = args.jobs or jobs_here()
+    common = [*where_to_run(jobs), "trainer.progress=false"]
     command = Command(args.seconds)
     failed = []
     try:
@@ -150,7 +181,7 @@ def main() -> int:
                 print(f"{name} waits for {', '.join(waits)} in the environment", flush=True)
                 continue
             print(f"{name}: {entries[name]['answers']}", flush=True)
-            if complete(entries[name], command, args.logs, common, args.overrides):
+            if complete(entries[name], command, args.logs, jobs, common, args.overrides):
                 failed.append(name)
             command.run("-m", "softvq", "report", args.logs, "--out", args.logs / "report")
     except StoppedError:

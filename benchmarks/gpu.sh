@@ -19,9 +19,10 @@ out=$(realpath "$out") work=$(realpath "$work")
 left() { echo $((limit - SECONDS - reserve)); }
 
 collect() { # what the runs found, small enough to carry
+    local part="$work/runs.tar.xz.$BASHPID"
     (cd "$work" && find runs -type f \( -name '*.json' -o -name '*.yaml' -o -name 'metrics.csv' -o -name 'run.log' \) \
-        -print0 2>/dev/null | tar --null -T - -cJf "$out/runs.tar.xz.part" 2>/dev/null)
-    mv "$out/runs.tar.xz.part" "$out/runs.tar.xz"
+        -print0 2>/dev/null | tar --null -T - -cJf "$part" 2>/dev/null)
+    mv "$part" "$out/runs.tar.xz"
 }
 
 step() { # NAME SECONDS COMMAND...: unless fewer than so many seconds are left
@@ -44,7 +45,7 @@ step() { # NAME SECONDS COMMAND...: unless fewer than so many seconds are left
 sweep() { # NAME SECONDS ENTRY OVERRIDE...: an entry of evidence.yaml
     local name=$1 needed=$2 entry=$3
     shift 3
-    step "$name" "$needed" "$python" benchmarks/evidence.py --only "$entry" --logs "$work/runs" "$@" "${tiny[@]}"
+    step "$name" "$needed" "$python" benchmarks/evidence.py --only "$entry" --logs "$work/runs" "${jobs[@]}" "$@" "${tiny[@]}"
 }
 
 unpack() {
@@ -63,31 +64,70 @@ export PYTHONPATH="$PWD/src:$work/site" SOFTVQ_DATA="$work/data" PYTHONUNBUFFERE
 SOFTVQ_COMMIT=$(cat "$pack/commit")
 export SOFTVQ_COMMIT
 
-device=gpu five=0,1,2,3,4 three=0,1,2 two=0,1 more=1,2,3,4 tiny=() plan=() steps=()
+share_card() { # has the kernels of several processes run side by side, where CUDA's multi-process service works
+    if [ -n "${DRY:-}" ]; then return; fi
+    if ! command -v nvidia-cuda-mps-control > /dev/null; then return 1; fi
+    export CUDA_MPS_PIPE_DIRECTORY=/tmp/softvq-mps CUDA_MPS_LOG_DIRECTORY="$work/mps-log"
+    mkdir -p "$CUDA_MPS_PIPE_DIRECTORY" "$CUDA_MPS_LOG_DIRECTORY"
+    if nvidia-cuda-mps-control -d &&
+        timeout 40 "$python" -c 'import torch; torch.ones(9, device="cuda").sum().item()'; then return; fi
+    unshare_card
+    unset CUDA_MPS_PIPE_DIRECTORY CUDA_MPS_LOG_DIRECTORY
+    return 1
+}
+
+unshare_card() { [ -n "${DRY:-}" ] || echo quit | timeout 20 nvidia-cuda-mps-control; }
+
+device=gpu five=0,1,2,3,4 three=0,1,2 two=0,1 more=1,2 tiny=() plan=() steps=()
+rows=untrained,identity,vae,beta_vae,info_dropout,vq,soft_vq # raw pixels have no seeds, and need no card
 if [ -n "${DRY:-}" ]; then
     device=cpu five=0,1 three=0 two=0 more=1 plan=(hydra.sweeper.plan_only=true)
     tiny=(trainer.accelerator=cpu trainer.max_steps=4 trainer.log_every_n_steps=2 probes=fast probes.tsne_points=50
         probes.clustering.n_init=1 probes.classification.max_iter=1 probes.train_limit=500 probes.test_limit=500)
     steps=(--steps 6 --warm 2)
 fi
+# Convolutions in TF32, as PyTorch has them unless told otherwise; one seed a process, since grouped ones are no faster.
+conv=(data=image_folder trainer.matmul_precision=high trainer.seeds_per_process=1)
+
+cuda_tests() {
+    step tests 60 "$python" -m pytest -q -p no:cacheprovider -p no:benchmark --timeout 120 \
+        $("$python" -c 'import xdist' 2> /dev/null && printf -- '-n 3') \
+        tests/training/test_cuda_graph.py tests/training/test_replayed_steps.py
+}
+by_the_text() { sweep table_1 60 table_1 bottleneck=$rows seed=$five; }
+berthelot() { sweep berthelot 60 berthelot,berthelot_quantized; }
+by_the_notebooks() { sweep released 60 released seed=$five; }
+cifar10() { [ -z "${conv[*]}" ] || sweep cifar10 90 cifar10_jpeg --jobs 6 "${conv[@]}" bottleneck=$rows seed=0; }
+scan_of_kl() { sweep kl_sweep 45 kl_sweep seed=$two "${plan[@]}"; }
+factors() { sweep soft_vq_factors 45 density,variances,batch seed=$three "${plan[@]}"; }
+noise_and_k() {
+    sweep noise_sweep 45 noise_sweep seed=$three "${plan[@]}"
+    sweep k_sweep 45 k_sweep seed=$three "${plan[@]}"
+}
+more_cifar10() {
+    if [ -n "${conv[*]}" ]; then
+        sweep cifar10_more_seeds 60 cifar10_jpeg "${conv[@]}" bottleneck=$rows seed=$more "${plan[@]}"
+        sweep k_sweep_cifar10 60 k_sweep_cifar10_jpeg "${conv[@]}" seed=$three "${plan[@]}"
+    fi
+}
 
 step unpack 30 bash -c unpack || exit 1
+[ -d "$work/cifar10" ] || conv=()
 step machine 5 bash -c 'nvidia-smi; "$python" -VV; "$python" -m pip list 2>/dev/null | grep -i -E "^(torch|lightning|numpy|scikit|hydra|omegaconf)"; true'
-step tests 60 "$python" -m pytest -q -p no:cacheprovider --timeout 60 $("$python" -c 'import xdist' 2> /dev/null && printf -- '-n 6') tests/training/test_cuda_graph.py tests/training/test_replayed_steps.py
 step step_times 60 "$python" benchmarks/gpu_steps.py "$out/step_times.json" --device "$device" --seconds 90 "${steps[@]}"
-sweep table_1 60 table_1 seed=$five
-sweep released 60 released seed=$five
-if [ -d "$work/cifar10" ]; then
-    export CIFAR10_JPEG=$work/cifar10
-    sweep cifar10 90 cifar10_jpeg data=image_folder seed=0
-fi
-sweep kl_sweep 45 kl_sweep seed=$two "${plan[@]}"
-sweep soft_vq_factors 45 density,variances,batch seed=$three "${plan[@]}"
-sweep noise_sweep 45 noise_sweep seed=$three "${plan[@]}"
-sweep k_sweep 45 k_sweep seed=$three "${plan[@]}"
-if [ -d "$work/cifar10" ]; then
-    sweep cifar10_more_seeds 60 cifar10_jpeg data=image_folder seed=$more "${plan[@]}"
-    sweep k_sweep_cifar10 60 k_sweep_cifar10_jpeg data=image_folder seed=$three "${plan[@]}"
+export CIFAR10_JPEG=$work/cifar10
+if share_card >> "$out/log.txt" 2>&1; then
+    echo "several processes share the card" | tee -a "$out/steps.tsv"
+    jobs=(--jobs 5) tiny+=(trainer.threads=2)
+    cuda_tests &
+    { by_the_text; berthelot & scan_of_kl; factors; wait; } &
+    { by_the_notebooks; noise_and_k; } &
+    { cifar10; more_cifar10; } &
+    wait
+    unshare_card
+else
+    jobs=()
+    for part in cuda_tests by_the_text by_the_notebooks cifar10 berthelot scan_of_kl factors noise_and_k more_cifar10; do $part; done
 fi
 step report 10 "$python" -m softvq report "$work/runs" --out "$work/report"
 cp "$work"/report/{results.json,runs.csv} "$out/" 2>/dev/null

@@ -53,7 +53,7 @@ def test_evaluations_are_of_protocols_and_experiments_that_there_are() -> None:
 
 def test_the_cards_script_names_entries_and_files_that_there_are() -> None:
     script = (BENCHMARKS / "gpu.sh").read_text()
-    named = re.findall(r"^ *sweep \w+ \d+ (\S+)", script, re.MULTILINE)
+    named = re.findall(r"\bsweep \w+ \d+ (\S+)", script)
     assert named
     assert {name for names in named for name in names.split(",")} <= set(ENTRIES)
     for file in re.findall(r"(?:benchmarks|tests)/[\w/]+\.(?:py|sh)", script):
@@ -114,6 +114,14 @@ def test_when_time_is_up_a_command_saves_and_no_other_begins(tmp_path: Path) -> 
     assert (tmp_path / "saved").read_text() == "saved"
     with pytest.raises(StoppedError):
         command.run("-c", "raise SystemExit(0)")
+
+
+@pytest.mark.process
+@pytest.mark.usefixtures("handlers")
+def test_a_command_that_is_killed_is_a_failure_among_others_that_end_well() -> None:
+    ends = ("pass", "import os; os.kill(os.getpid(), 9)", "pass")
+    assert Command(seconds=None).run_all([("-c", end) for end in ends], at_once=2) != 0
+    assert Command(seconds=None).run_all([("-c", "pass")] * 3, at_once=2) == 0
 
 
 @pytest.mark.process

@@ -16,7 +16,7 @@ from softvq.run.build import build_probes
 from softvq.run.load import FinishedRun, load_run
 from softvq.run.summary import result_table
 from softvq.run_folder import write_json
-from softvq.training.devices import check_accelerator
+from softvq.training.devices import check_accelerator, set_matmul_precision
 
 
 def evaluate_run(config: DictConfig) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def evaluate_run(config: DictConfig) -> dict[str, Any]:
     if not _chosen(config):
         check_same_images(run, info)
     torch.set_num_threads(config.trainer.threads or cores())
-    torch.set_float32_matmul_precision(run.config.trainer.matmul_precision)
+    set_matmul_precision(run.config.trainer.matmul_precision)
     model = run.model().to(device_of(config.trainer.accelerator))
 
     folder = Path(config.out).expanduser() if config.out else run.folder.evaluations
