@@ -68,6 +68,17 @@ try:
 except stop.Stopped as stopped:
     sys.exit(stopped.exit_code)
 """,
+    "leaving": """
+import os, sys, time
+from softvq import stop
+stop.listen()
+class Late:
+    def __del__(self, say=os.write, wait=time.sleep):
+        say(1, b'ready\\n')
+        wait(1)
+late = Late()
+sys.exit(143)
+""",
 }
 
 
@@ -108,6 +119,13 @@ def test_signals_that_come_together_are_one() -> None:
             os.kill(process.pid, signal.SIGTERM)
         returncode, out, err = ended(process)
     assert (returncode, out, err) == (143, "saved\n", "")
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_finds_python_taking_itself_apart_does_not_change_the_status(signum: int) -> None:
+    with program("leaving") as process:
+        process.send_signal(signum)
+        assert ended(process) == (143, "", "")
 
 
 @pytest.mark.parametrize("signals", [(signal.SIGINT, signal.SIGINT), (signal.SIGTERM, signal.SIGINT)])

@@ -11,6 +11,7 @@ The exit status is 130 after SIGINT and 143 after SIGTERM, as shells have it.
 """
 
 import _thread
+import atexit
 import os
 import signal
 import socket
@@ -100,6 +101,7 @@ def listen(to_parent: bool = False) -> None:
     if _wakeup is None:
         _watch_for_second_signal()
         os.register_at_fork(after_in_child=_leave_fork_to_parent)
+        atexit.register(_deafen)  # as the first, and so called as the last
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # see `kept_from_children`
 
 
@@ -256,6 +258,14 @@ def _watch_for_second_signal() -> None:
                 _end_at_once(number[0])
 
     threading.Thread(target=watch, name="stop", daemon=True).start()
+
+
+def _deafen() -> None:
+    """Has signals mean nothing to a process that is about to end: Python, which takes itself apart, would die of them
+    and its exit status would be theirs.
+    """
+    for signum in SIGNALS:
+        signal.signal(signum, signal.SIG_IGN)
 
 
 def _leave_fork_to_parent() -> None:

@@ -103,6 +103,20 @@ VALUES: list[tuple[str, str]] = [
         "optimizer._target_ must be the path of a class, like package.module.Class, got ",
     ),
     ("bottleneck._target_=''", "bottleneck._target_ must be the path of a class"),
+    # Hydra's own words beside a class
+    *(
+        (f"+{part}._partial_=true", f"{part}._partial_ must be false, or left out: it is built at once, got True")
+        for part in ("network.encoder", "reconstruction", "data.source", "data.module", "probes.clustering")
+    ),
+    ("optimizer._partial_=maybe", "optimizer._partial_ must be true or false, got 'maybe'"),
+    ("+optimizer._convert_=nothing", "optimizer._convert_ must be one of none, partial, object, all, got 'nothing'"),
+    ("+network.decoder._recursive_=5", "network.decoder._recursive_ must be true or false, got 5"),
+    ("+optimizer._args_=5", "optimizer._args_ must be a list, each a value, got 5"),
+    # what a class checks itself, and no number
+    ("+optimizer.weight_decay=nan", "optimizer.weight_decay must be a finite number, got nan"),
+    ("+optimizer.betas=[0.9,inf]", "optimizer.betas[1] must be a finite number, got inf"),
+    ("+bottleneck.tau_start=nan", "bottleneck.tau_start must be a finite number, got nan"),
+    ("+bottleneck.options={scale:inf}", "bottleneck.options.scale must be a finite number, got inf"),
 ]
 
 MISSING: list[tuple[str, str]] = [
@@ -207,6 +221,11 @@ TYPED: list[tuple[str, str]] = [
     ("hydra.launcher.n_jobs=2", "write hydra/launcher=local_joblib hydra.launcher.n_jobs=2 with -m"),
     ("hydra.sweep.dir=x", "hydra.sweep.dir=x is for sweeps"),
     ("hydra.sweeper.plan_only=true", "hydra.sweeper.plan_only=true is for sweeps"),
+    ("hydra/sweeper=search", "hydra/sweeper=search is for sweeps, and this is a single run; add -m"),
+    # Hydra's files among a run's
+    ("hydra.output_subdir=..", "hydra.output_subdir=.. would put Hydra's files among a run's"),
+    ("-m seed=0,1 hydra.output_subdir=figures", "hydra.output_subdir=figures would put Hydra's files among a run's"),
+    ("--experimental-rerun=x", "--experimental-rerun runs whatever its file says"),
     (
         "-m seed=0,1 hydra.run.dir=x",
         "hydra.run.dir=x is for a single run; the folder of a sweep is hydra",
@@ -218,6 +237,9 @@ TYPED: list[tuple[str, str]] = [
 TOGETHER: list[tuple[str, str]] = [
     # settings that do not fit together, or to the data
     ("network=conv", "needs at least 16 x 16 pixels, got 8 x 8"),
+    ("data.image_shape=[8,8,3]", "data.image_shape=[8, 8, 3]: the images of digits are [8, 8, 1]; leave it out"),
+    ("data.image_shape=[8,8]", "data.image_shape=[8, 8]: the images of digits are [8, 8, 1]; leave it out"),
+    ("bottleneck=gumbel bottleneck.tau_start=nan", "bottleneck.tau_start must be a finite number, got nan"),
     ("network=pixels", "bottleneck=raw and network=pixels belong together"),
     ("bottleneck=raw network=mlp", "bottleneck=raw and network=pixels belong together"),
     ("bottleneck=raw trained=true", "is a floor that is never trained"),
@@ -233,6 +255,9 @@ TOGETHER: list[tuple[str, str]] = [
     ("optimizer._partial_=false", "optimizer._partial_ must be true"),
     ("+optimizer.momentum=0.9", "optimizer: TypeError: "),
     ("+optimizer.betas=5", "optimizer: "),
+    ("+optimizer.amsgrad=maybe", "optimizer: TypeError: "),
+    ("network.encoder=[5]", "network.encoder must be settings by name, got [5]"),
+    ("data.source=[a]", "data.source must be settings by name, got ['a']"),
     ("bottleneck._target_=softvq.bottlenecks.vq.VQ", "softvq.bottlenecks.vq has no VQ"),
     ("bottleneck._target_=softvq.bottlenecks.nothing.VQ", "there is no module softvq.bottlenecks.nothing"),
     ("bottleneck._target_=pathlib.Path", "derive the class from softvq.bottlenecks.base.Bottleneck"),
@@ -269,6 +294,7 @@ TOGETHER: list[tuple[str, str]] = [
     ("+trainer.callbacks.t={_target_:nowhere.Callback}", "there is no module nowhere"),
     ("+trainer.callbacks.t={a:5}", "trainer.callbacks.t"),
     ("+trainer.callbacks.t={_target_:lightning.pytorch.callbacks.ModelCheckpoint}", "writes checkpoints; drop it"),
+    ("+trainer.callbacks.t={_target_:lightning.pytorch.callbacks.RichProgressBar}", "draws a bar; drop it"),
     ("+trainer.callbacks.t={_target_:lightning.pytorch.callbacks.EarlyStopping}", "trainer.callbacks.t: TypeError: "),
     ("+trainer.callbacks.t={_target_:pathlib.Path}", "trainer.callbacks.t must be a Lightning callback"),
     ("logger=wandb +logger.trackers.wandb.extra=1", "logger.trackers.wandb: got an unexpected keyword"),

@@ -28,6 +28,8 @@ def check_arguments(arguments: Sequence[str], config_name: str) -> None:
     known, unknown = parser.parse_known_args(list(arguments))
     if unknown:
         raise UsageError(_rewritten(unknown, arguments))
+    if known.experimental_rerun:
+        raise UsageError("--experimental-rerun runs whatever its file says; a run's settings are in its config.yaml")
     for override in known.overrides:
         _check_choice(override)
     if config_name == "evaluate":

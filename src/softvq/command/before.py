@@ -14,7 +14,8 @@ from softvq.config.schema import kind_of
 from softvq.config.settings import check_settings
 from softvq.config.targets import missing_target
 
-OF_SWEEPS = ("hydra/launcher", "hydra.launcher", "hydra.sweep", "hydra.sweeper")
+RECORDED = ("hydra.output_subdir",)
+OF_SWEEPS = ("hydra/launcher", "hydra.launcher", "hydra/sweeper", "hydra.sweep", "hydra.sweeper")
 
 
 class Checks(Callback):
@@ -25,6 +26,7 @@ class Checks(Callback):
         with _refusing():
             _refuse_unheeded(config, OF_SWEEPS, "is for sweeps, and this is a single run; add -m, or drop it")
             _check_folders(config)
+            _refuse_unheeded(config, RECORDED, "would put Hydra's files among a run's, which records itself; drop it")
             _check_run(config)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
@@ -32,6 +34,7 @@ class Checks(Callback):
         with _refusing():
             why = "is for a single run; the folder of a sweep is hydra.sweep.dir=PATH"
             _refuse_unheeded(config, ("hydra.run",), why)
+            _refuse_unheeded(config, RECORDED, "would put Hydra's files among a run's, which records itself; drop it")
             _check_folders(config)
 
 

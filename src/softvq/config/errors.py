@@ -5,12 +5,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from softvq.config.compose import CONF_DIR, compose, groups, leaf_keys, nearest, options
+from softvq.config.kinds import mapping
 from softvq.config.nicknames import written_here
+from softvq.config.schema import kind_of
 from softvq.extras import MissingExtraError
 
 # Configurations of Hydra's own launchers, which ours extend, and the packages that bring them.
@@ -77,7 +80,7 @@ def culprit(error: Exception, overrides: Sequence[str]) -> str | None:
     else:
         named = re.search(
             r"Could not (?:override|delete from config\.) '([^']+)'|argument '([^=]+)=|parameters? '([^=]+)=|"
-            r"Multiple values for ([\w/]+)",
+            r"Multiple values for ([\w/]+)|merging override ([^=]+)=",
             message,
         )
         key = next((name for name in named.groups() if name), None) if named else None
@@ -123,11 +126,22 @@ def explain(error: Exception, override: str | None, config: Mapping[str, Any], o
     if "Ambiguous value" in first_line or "requires --multirun" in first_line:
         listed = "" if key in groups() else f", or write a list as {key}=[{value}]"
         return f"{override} names several values; add -m to run each of them{listed}"
+    if "merging override" in first_line:
+        return f"{override}: {_wrong_kind(key, value)}"
     if "Multiple values" in first_line:
         return f"{override}: {key} is chosen already; write {override.lstrip('+')}"
     if key in leaf_keys(config) and value.startswith("{"):
         return f"{override}: {key} has no such entries yet; write +{key}.NAME=VALUE for each"
     return f"{override}: there is no {_unknown(key, value, config, own)}"
+
+
+def _wrong_kind(key: str, value: str) -> str:
+    """What is wrong with a list in place of settings by name, or with these in place of a list."""
+    try:
+        (kind_of(key) or mapping()).refuse(key, OverridesParser.create().parse_override(f"{key}={value}").value())
+    except ValueError as error:
+        return str(error)
+    return "it is a list in place of settings by name, or these in place of a list"
 
 
 def _instead(word: str, words: Sequence[str]) -> str:

@@ -53,7 +53,7 @@ def _refuse(key: str, description: str, value: Any, advice: str = "") -> ValueEr
 
 
 def shown(value: Any) -> str:
-    """A value as a message shows it: on one line, a long one cut off."""
+    """A value as a message shows it: on one line, and not for ever."""
     plain = OmegaConf.to_container(value) if isinstance(value, Container) else value
     text = printable(repr(plain))
     return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 3]}..."
@@ -90,7 +90,7 @@ def number(minimum: float, maximum: float | None = None, below: float | None = N
 
 
 def word(*words: str, also: Sequence[str] = ()) -> Kind:
-    """One of some words; those of `also` are accepted, too, but no message offers them."""
+    """One of some words; `also` are taken and not shown."""
     description = f"one of {', '.join(words)}"
 
     def check(key: str, value: Any) -> None:
@@ -106,6 +106,17 @@ def flag(auto: bool = False) -> Kind:
 
     def check(key: str, value: Any) -> None:
         if not isinstance(value, bool) and not (auto and value == "auto"):
+            raise _refuse(key, description, value)
+
+    return Kind(description, check)
+
+
+def never() -> Kind:
+    """A switch that nothing may turn on: what it would put off is needed at once."""
+    description = "false, or left out: it is built at once"
+
+    def check(key: str, value: Any) -> None:
+        if value is not False:
             raise _refuse(key, description, value)
 
     return Kind(description, check)
@@ -199,5 +210,16 @@ def target() -> Kind:
 
 
 def anything() -> Kind:
-    """A value that its module checks."""
-    return Kind("a value", lambda key, value: None)
+    """A value that its module checks; its numbers are finite, so that any comparison tells."""
+
+    def check(key: str, value: Any) -> None:
+        if isinstance(value, Mapping):
+            for name, one in value.items():
+                check(f"{key}.{name}", one)
+        elif isinstance(value, Sequence) and not isinstance(value, str):
+            for n, one in enumerate(value):
+                check(f"{key}[{n}]", one)
+        elif isinstance(value, float) and not abs(value) < float("inf"):
+            raise _refuse(key, "a finite number", value)
+
+    return Kind("a value", check)

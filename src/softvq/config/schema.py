@@ -14,6 +14,7 @@ from softvq.config.kinds import (
     label,
     listed,
     mapping,
+    never,
     number,
     target,
     text,
@@ -186,6 +187,19 @@ SCHEMA: dict[str, Kind] = {
     "hydra.sweeper.at_once": whole(1).null("as many as the launcher runs").means("trials of a search at a time"),
     "hydra.launcher.n_jobs": anything().means("cells at a time; -1: as many as there are cores"),
 }
+# Hydra's own words beside a `_target_`, wherever one is.
+HYDRAS = {
+    "_partial_": flag(),
+    "_recursive_": flag(),
+    "_convert_": word("none", "partial", "object", "all"),
+    "_args_": listed(anything(), empty=True),
+}
+# What is built at once; what is called later has a `_partial_` of its own above.
+AT_ONCE = tuple(
+    f"{part}._partial_"
+    for part in (key.removesuffix("._target_") for key in SCHEMA if key.endswith("._target_"))
+    if f"{part}._partial_" not in SCHEMA
+)
 # What a run cannot do without, even where `~KEY` or `GROUP=null` takes it away.
 NEEDED = (
     *(key for key in SCHEMA if "." not in key and key not in ("run", "trust", "out", "figures")),
@@ -203,6 +217,9 @@ def kind_of(key: str) -> Kind | None:
     """What a setting may be; None where that is left to its module."""
     if key in SCHEMA:
         return SCHEMA[key]
+    last = key.rpartition(".")[2]
+    if last in HYDRAS:
+        return never() if any(_fits(key, pattern) for pattern in AT_ONCE) else HYDRAS[last]
     return next((kind for pattern, kind in SCHEMA.items() if "*" in pattern and _fits(key, pattern)), None)
 
 

@@ -8,12 +8,14 @@ from omegaconf.errors import OmegaConfBaseException
 from softvq.bounded_files import printable
 from softvq.config.compose import groups, options
 from softvq.config.errors import missing_values
+from softvq.config.kinds import anything
 from softvq.config.names import settings_of
 from softvq.config.schema import NEEDED, kind_of
 from softvq.config.unused import unused
 
+UNKNOWN = anything().null("what its class says")  # of a class whose arguments the schema does not list
 FIGURE_FORMATS = ("pdf", "svg")  # beside PNG
-# Optimisers that update every number by itself: they update stacked weights as they would update each alone.
+# What updates every number by itself, so that stacked weights are updated as they would be alone.
 ELEMENTWISE = {f"torch.optim.{name}" for name in ("Adam", "AdamW", "Adamax", "RAdam", "RMSprop", "Adagrad", "SGD")}
 ELEMENTWISE |= {"softvq.training.tensorflow_adam.TensorFlowAdam"}
 
@@ -33,8 +35,8 @@ def check_settings(config: DictConfig, evaluating: bool = False) -> None:
     faults = [] if evaluating else _lacking(config)
     written = settings_of(config)
     for key, as_written in written.items():
-        kind = kind_of(key)
-        if kind is None or _follows(as_written) or (evaluating and key.startswith("data.") and as_written is None):
+        kind = kind_of(key) or UNKNOWN
+        if _follows(as_written) or (evaluating and key.startswith("data.") and as_written is None):
             continue
         try:
             kind.refuse(printable(key), OmegaConf.select(config, key))
@@ -67,7 +69,7 @@ def figure_formats(figures: Any) -> list[str]:
 
 
 def _follows(as_written: Any) -> bool:
-    """Whether a value refers to another setting (`${...}`), or is filled in later (`???`)."""
+    """Whether a value is another setting's, or is yet to come."""
     return isinstance(as_written, str) and (as_written.startswith("${") or as_written == "???")
 
 

@@ -74,7 +74,7 @@ class Probes:
         check_tap(model, arrays, self.tap)
         lacking = self._lacking(arrays)
         if lacking and lacking_labels(arrays.train_labels, arrays.test_labels, arrays.info.classes) is None:
-            train, test = self.limits
+            train, test = ("null" if limit is None else limit for limit in self.limits)
             raise ValueError(
                 f"probes.train_limit={train} probes.test_limit={test}: {lacking}; set higher limits, or null for all"
             )

@@ -62,7 +62,7 @@ class Cell:
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
-        """The settings that were given explicitly, by their keys."""
+        """What was chosen, by its key."""
         values = {key: OmegaConf.select(self.config, key) for key in self.chosen}
         return {
             key: OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
@@ -79,11 +79,7 @@ class Cell:
         Raises:
             ValueError: if the images are of another shape than the configuration says.
         """
-        shape = tuple(self.config.data.image_shape)
-        if shape != tuple(info.image_shape):
-            raise ValueError(
-                f"data.image_shape={list(shape)}: the images of {info.name} are {list(info.image_shape)}; leave it out"
-            )
+        check_image_shape(self.config, info.name, info.image_shape)
         resolved: dict[str, Any] = OmegaConf.to_container(self.config, resolve=True)  # type: ignore[assignment]
         return result_settings(resolved, info.sha256)
 
@@ -120,6 +116,17 @@ class Cell:
 
     def _recorded_settings(self) -> dict[str, Any]:
         return read_config(self.folder)["result_settings"]
+
+
+def check_image_shape(config: DictConfig, name: str, found: Sequence[int]) -> None:
+    """Refuses a `data.image_shape` that is not that of the images.
+
+    Raises:
+        ValueError: naming both.
+    """
+    shape = list(config.data.image_shape)
+    if shape != list(found):
+        raise ValueError(f"data.image_shape={shape}: the images of {name} are {list(found)}; leave it out")
 
 
 def read_metrics(folder: RunFolder) -> dict[str, Any] | None:
@@ -168,8 +175,7 @@ def read_config(folder: RunFolder) -> dict[str, Any]:
 def read_cell(config: DictConfig, hydra: DictConfig, folder: str | Path, launcher: DictConfig | None) -> Cell:
     """The cell of a composed configuration, completed by what only the files and the machine tell.
 
-    One's own data get the shape of their images and a network that fits it; a job of a sweep gets its share of the
-    cores.
+    One's own data gets its images' shape and the network that fits it, a job its share of the cores.
 
     Raises:
         DataError: if the headers cannot be read.
@@ -222,10 +228,9 @@ def _source(config: DictConfig) -> Source:
 
 
 def _make_absolute(config: DictConfig, hydra: DictConfig) -> None:
-    """Makes the paths of the data absolute; a relative one begins in the folder where the command was typed.
+    """Takes the paths of the data from where the command was typed, wherever this process is by now.
 
-    With `hydra.job.chdir=true` this process works in the run's folder by now. A `config.yaml` with absolute paths also
-    serves whoever reads it from another folder.
+    With `hydra.job.chdir=true` it is in the run's folder; and the folder's config.yaml serves from any other, too.
     """
     for key in ("root", "dir"):
         if config.data.get(key):
@@ -233,6 +238,6 @@ def _make_absolute(config: DictConfig, hydra: DictConfig) -> None:
 
 
 def _fitting_network(height: int, width: int, channels: int) -> str:
-    """The network for one's own images: `mlp` for gray ones up to 28 x 28, and where `conv` cannot halve four times."""
+    """The network of one's own images: MNIST's up to its size and where conv cannot halve them four times."""
     small = channels == 1 and max(height, width) <= 28
     return "mlp" if small or min(height, width) < 16 else "conv"

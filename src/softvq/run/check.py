@@ -6,14 +6,14 @@ from typing import Any
 
 import torch
 from hydra.utils import get_object, instantiate
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 from omegaconf import DictConfig, OmegaConf
 
 from softvq.config.targets import OPTIMIZERS, missing_target, targets
 from softvq.extras import MissingExtraError
 from softvq.machine import memory
 from softvq.run.build import ConfigError, build_data, build_model, build_optimizer, build_probes, trackers_of
-from softvq.run.cell import Cell
+from softvq.run.cell import Cell, check_image_shape
 from softvq.tracking.tracker import Tracker
 from softvq.training.autoencoder import Autoencoder
 from softvq.training.devices import check_accelerator
@@ -40,13 +40,14 @@ def check_cell(cell: Cell, on_this_machine: bool = True) -> int:
     if on_this_machine:
         check_accelerator(config.trainer.accelerator, config.trainer.devices)
     shape = cell.source().image_shape()
+    check_image_shape(config, config.data.name, shape)
     faults: list[str] = []
     model = None
     try:
         with torch.device("meta"):
             # How many classes there are is known once the data are prepared; training refuses data without any.
             model = build_model(config, shape, pixel_variance=1.0, classes=2)
-    except Exception as error:  # the classes that a configuration names may raise anything
+    except Exception as error:  # of the classes that a configuration names, whatever they raise
         faults.append(_told(error))
     if model is not None:
         faults += [*(_too_large(model) if on_this_machine else []), *_no_tap(model, config, shape)]
@@ -66,7 +67,7 @@ def check_cell(cell: Cell, on_this_machine: bool = True) -> int:
 
 
 def _told(error: BaseException) -> str:
-    """The message of an error; where Hydra wraps another error, the message of that one alone."""
+    """What went wrong in words for a person; Hydra's words around it say nothing more."""
     cause = error.__cause__ if error.__cause__ is not None else error
     lines = str(cause).splitlines() or [""]
     return str(cause) if isinstance(cause, ValueError) else f"{type(cause).__name__}: {lines[0]}"
@@ -90,7 +91,7 @@ def _too_large(model: Autoencoder) -> list[str]:
 def _no_tap(model: Autoencoder, config: DictConfig, shape: tuple[int, int, int]) -> list[str]:
     tap = config.probes.tap
     taps: Any = None
-    with suppress(Exception), torch.inference_mode():  # on the device `meta` some operations do not exist
+    with suppress(Exception), torch.inference_mode():  # not every operation works without numbers
         taps = model.eval().latent(torch.zeros((1, *shape), dtype=torch.uint8, device="meta")).taps
     if taps is None or tap in taps:
         return []
@@ -103,8 +104,12 @@ def _optimizer(config: DictConfig) -> list[str]:
         return [f"optimizer._target_={target} does not fit this training; choose one of {', '.join(OPTIMIZERS)}"]
     if config.optimizer["_partial_"] is not True:
         return ["optimizer._partial_ must be true: the parameters come later"]
+    parameter = torch.nn.Parameter(torch.zeros(1))
     try:
-        build_optimizer(config)([torch.nn.Parameter(torch.zeros(1))])
+        optimizer = build_optimizer(config)([parameter])
+        if not config.optimizer.get("capturable"):  # which only a GPU can be asked to do
+            parameter.grad = torch.ones(1)
+            optimizer.step()
     except Exception as error:  # an optimiser's constructor raises whatever it likes
         return [f"optimizer: {_told(error).splitlines()[0]}"]
     return []
@@ -124,6 +129,8 @@ def _callbacks(config: DictConfig) -> list[str]:
             continue
         if isinstance(callback, Checkpoint):
             faults.append(f"{key} writes checkpoints; drop it: a run writes its own, see trainer.checkpoint_every_s")
+        elif isinstance(callback, ProgressBar):
+            faults.append(f"{key} draws a bar; drop it: a run draws its own, see trainer.progress")
         elif not hasattr(callback, "on_train_batch_end"):
             faults.append(f"{key} must be a Lightning callback, {settings['_target_']} is none")
     return faults

@@ -4,11 +4,12 @@ import inspect
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from traceback import walk_tb
 from typing import Any
 
 import lightning as L
@@ -24,6 +25,7 @@ from softvq.data.module import ImageData, ReplicaData
 from softvq.machine import cores
 from softvq.probes.run import Probes
 from softvq.run.build import (
+    ConfigError,
     build_data,
     build_model,
     build_optimizer,
@@ -55,7 +57,7 @@ Results = dict[str, Any] | Exception
 
 @dataclass(frozen=True)
 class _Part:
-    """A cell with the parts that were built for it. A training has one, or one for each seed that it trains at once."""
+    """What one cell brings into a training: most often the only one."""
 
     cell: Cell
     data: ImageData
@@ -72,7 +74,7 @@ class ProbesAtEnd(L.Callback):
         where: tells, for a person who stops the run meanwhile, how far it is.
 
     Attributes:
-        results: number of a member -> what its probes found, or the exception that ended them.
+        results: what was found, or went wrong, of each.
     """
 
     def __init__(self, parts: Sequence[_Part], where: Callable[[], str]) -> None:
@@ -94,10 +96,10 @@ class ProbesAtEnd(L.Callback):
             with screen.logged_alone(part.cell.folder.log), stop.raised(self.where):
                 try:
                     self.results[s] = part.probes.run(model, part.data, trainer.global_step, part.cell.folder.curve)
-                except Exception as error:  # the other members are probed all the same
+                except Exception as error:  # of this member alone
                     self.results[s] = error
             if len(self.parts) > 1:
-                model.cpu()  # makes room on the device for the next member
+                model.cpu()  # the next one's memory
 
 
 def train(cells: Sequence[Cell]) -> Iterator[tuple[Cell, Results]]:
@@ -121,7 +123,7 @@ def train(cells: Sequence[Cell]) -> Iterator[tuple[Cell, Results]]:
 
 
 def _groups(cells: Sequence[Cell]) -> list[tuple[list[Cell], list[Path] | Exception]]:
-    """The cells that can go on together, with the checkpoint of each; without checkpoints where they begin.
+    """The cells that can go on together, and the checkpoint that each goes on from; none to begin.
 
     A killed group may have written the last checkpoints of some members alone. Each keeps the one before, too, so that
     all can go back to the step that they have in common.
@@ -132,7 +134,7 @@ def _groups(cells: Sequence[Cell]) -> list[tuple[list[Cell], list[Path] | Except
         generations = Generations(cell.folder.checkpoint)
         try:
             files = generations.readable(_identity(cell), screen.print_warning)
-            files.pop(0, None)  # nothing was trained by step 0: such a cell begins like one without a checkpoint
+            files.pop(0, None)  # of before the first step: to begin is the same, also beside members that have none
             if files and not read_curve(cell.folder.curve) and max(files) >= cell.config.trainer.log_every_n_steps:
                 screen.print_warning(f"{cell.folder.curve} has no rows: the training curve begins anew")
             readable.append((cell, files))
@@ -183,7 +185,8 @@ def _train(cells: Sequence[Cell], resume_from: Sequence[Path]) -> list[Results]:
         resume_from,
     )
     probes = ProbesAtEnd(parts, checkpoint.where)
-    trainer = _build_trainer(cells, parts, [checkpoint, probes], files)
+    own = {name: instantiate(each, _convert_="all") for name, each in trainer_config.callbacks.items()}
+    trainer = _build_trainer(cells, parts, [*own.values()], [checkpoint, probes], files)
     if _replays_steps(config, trainer, parts[0].model):
         module.capture = capture_cuda_graph
         module.must_replay = config.trainer.cuda_graph is True
@@ -198,9 +201,28 @@ def _train(cells: Sequence[Cell], resume_from: Sequence[Path]) -> list[Results]:
         if resume_from and not checkpoint.began:
             reason = f"training cannot go on from it: {printable(str(error))[:200] or type(error).__name__}"
             raise DamagedFileError(resume_from[0], reason) from error
+        _blame_callback(error, own)
+        raise
+    except Exception as error:
+        _blame_callback(error, own)
         raise
     session = Session(commit_before, start, threads, trainer, checkpoint, len(cells))
     return [_finish(part, members[s].failure or probes.results.get(s, {}), session) for s, part in enumerate(parts)]
+
+
+def _blame_callback(error: Exception, own: Mapping[str, L.Callback]) -> None:
+    """Says which callback of the configuration an error comes from, if it comes from one.
+
+    Raises:
+        ConfigError: naming its key; the traceback goes with it into `failure.json`.
+    """
+    if isinstance(error, OSError):
+        return  # of a disk, whoever writes there
+    asked = [id(frame.f_locals.get("self")) for frame, _ in walk_tb(error.__traceback__)]
+    for name, callback in own.items():
+        if id(callback) in asked:
+            said = printable(str(error).partition("\n")[0])
+            raise ConfigError([f"trainer.callbacks.{name}: {type(error).__name__}: {said}"]) from error
 
 
 def _build_part(cell: Cell, threads: int) -> _Part:
@@ -214,7 +236,7 @@ def _build_part(cell: Cell, threads: int) -> _Part:
 
 
 def _finish(part: _Part, found: Results, session: Session) -> Results:
-    """Hands a member's results to its trackers and writes `metrics.json`; an exception is returned as it is."""
+    """Hands a member's results to its trackers and writes them; what went wrong comes back as it is."""
     if isinstance(found, Exception):
         for tracker in part.trackers:
             tracker.finalize("failed")
@@ -225,7 +247,7 @@ def _finish(part: _Part, found: Results, session: Session) -> Results:
     for tracker in part.trackers:
         tracker.finish(metrics, folder)
     if not RANK:
-        write_json(folder.metrics, metrics)  # last: a run that is killed before this line hands over its results again
+        write_json(folder.metrics, metrics)  # last: a run that is killed before it is not finished for its trackers
     return metrics
 
 
@@ -239,18 +261,21 @@ def _set_up_process(config: DictConfig, threads: int) -> None:
 
 
 def _forget_lightnings_settings() -> None:
-    """Removes the environment variables that Lightning would follow instead of the configuration."""
+    """Removes what Lightning would take from the environment in place of what the configuration says."""
     for name in [name for name in os.environ if name.startswith("PL_TRAINER_")]:
         del os.environ[name]
         screen.print_warning(f"{name} of the environment is left out: a run's settings are those of its configuration")
 
 
 def _build_trainer(
-    cells: Sequence[Cell], parts: Sequence[_Part], callbacks: Sequence[L.Callback], files: RunCheckpoints
+    cells: Sequence[Cell],
+    parts: Sequence[_Part],
+    own: Sequence[L.Callback],
+    callbacks: Sequence[L.Callback],
+    files: RunCheckpoints,
 ) -> L.Trainer:
-    """Lightning's trainer; the run's own `callbacks` come after those that the configuration names."""
+    """Lightning's trainer; a run's `callbacks` come after `own`, those that the configuration names."""
     config, folder = cells[0].config, cells[0].folder
-    own: list[L.Callback] = [instantiate(each, _convert_="all") for each in config.trainer.callbacks.values()]
     about = About(parts[0].data.arrays.info, folder.path, torch.get_num_threads())
     progress = [] if RANK else training_progress(config.trainer.progress, _label(cells), about)
     return L.Trainer(
@@ -273,7 +298,7 @@ def _build_trainer(
 
 
 def _label(cells: Sequence[Cell]) -> str:
-    """Names a training where its progress is shown: `vq on mnist, seed 0`."""
+    """Whose training it is, for the progress."""
     seeds = ", ".join(str(cell.config.seed) for cell in cells)
     seed = "seed" if len(cells) == 1 else "seeds"
     return f"{cells[0].choices['bottleneck']} on {cells[0].config.data.name}, {seed} {seeds}"
@@ -301,16 +326,13 @@ def _replays_steps(config: DictConfig, trainer: L.Trainer, model: Autoencoder) -
 
 
 def _can_be_captured(optimizer: DictConfig) -> bool:
-    """Whether an optimiser computes all of its update on the device.
-
-    A replay repeats the numbers that Python had at the capture, as a count of steps.
-    """
+    """Whether an optimiser computes all of its update on the device; what Python counts, a replay would repeat."""
     kind = get_class(optimizer["_target_"])
     return kind is torch.optim.SGD or "capturable" in inspect.signature(kind).parameters
 
 
 def _quiet_libraries() -> None:
-    """Silences what Lightning warns of and what is deliberate here."""
+    """Lightning's remarks on what is deliberate here."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in (

@@ -21,7 +21,7 @@ Kind = tuple[str, ...]
 
 @dataclass(frozen=True)
 class PastRuns:
-    """The speeds of finished runs.
+    """What finished runs tell.
 
     Attributes:
         steps_per_s: training steps per second, by kind of training and by how many seeds were trained at once.

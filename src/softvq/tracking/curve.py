@@ -80,7 +80,7 @@ class CurveLogger(Tracker):
         return ",".join(cells) + "\n"
 
     def save(self) -> None:
-        """Writes the rows to the disk itself, so that a power loss does not cost them."""
+        """Has the disk keep the rows."""
         if self.path.exists():
             sync(self.path)
 

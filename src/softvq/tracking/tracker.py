@@ -31,7 +31,7 @@ class Tracker(Logger):
         return ""
 
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
-        """Does nothing: trackers read the configuration from the run's `config.yaml`."""
+        """The configuration is in the run's `config.yaml`."""
 
     @abstractmethod
     def finish(self, metrics: Mapping[str, Any], folder: RunFolder) -> None:
@@ -70,7 +70,7 @@ class Tolerant(Tracker):
     """Passes everything on to a tracker; when that raises, a message is shown, and the run goes on without it.
 
     Args:
-        tracker: to which everything is passed on.
+        tracker: what is followed.
         tell: shows a message.
     """
 
@@ -96,6 +96,6 @@ class Tolerant(Tracker):
     def _attempt(self, action: Callable[[], None]) -> None:
         try:
             action()
-        except Exception as error:  # whatever the tracker's library raises, the run goes on
+        except Exception as error:  # nothing that a tracker's library raises may end the run
             self.failed = True
             self.tell(without(self.name, error))

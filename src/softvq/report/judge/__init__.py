@@ -1,1 +1,1 @@
-"""Groups runs over seeds, sets them beside the paper's tables, and tests its claims."""
+"""Judges what was read: entries over seeds, experiments, the paper's tables and claims, statistics."""

@@ -1,1 +1,1 @@
-"""Writes the report: tables, a page, LaTeX, pictures."""
+"""Writes what was found: tables, a page, LaTeX, pictures."""

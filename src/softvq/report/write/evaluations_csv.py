@@ -1,4 +1,4 @@
-"""Writes what `softvq evaluate` measured as one small table, a row for each evaluation."""
+"""What `softvq evaluate` measured, as one small table: a row an evaluation, named by its run."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""The paragraphs that explain the report, the same in all of its files."""
+"""What the report says about how it was made, in the words that all of its files share."""
 
 from softvq.published import MINUS
 
