@@ -5,7 +5,6 @@ from copy import deepcopy
 from functools import cache
 
 import pytest
-import torch
 from omegaconf import DictConfig
 
 from softvq.config.compose import compose
@@ -14,6 +13,8 @@ from softvq.config.compose import compose
 @pytest.fixture(autouse=True)
 def seeded() -> None:
     """Every test starts from the same random state, on one thread."""
+    import torch  # here: with several workers, the process that hands out the tests needs none of it
+
     torch.manual_seed(0)
     torch.set_num_threads(1)
 

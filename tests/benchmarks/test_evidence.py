@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from evidence import Command, StoppedError, missing, read_entries, sweep_overrides, unprobed
 
-from softvq.config.compose import compose, options
+from softvq.config.compose import compose, groups, options
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 ENTRIES = {entry["name"]: entry for entry in read_entries()}
@@ -30,8 +30,10 @@ def test_every_value_of_a_sweep_composes(name: str, monkeypatch: pytest.MonkeyPa
     given = dict(override.split("=", 1) for override in sweep_overrides(ENTRIES[name], []))
     swept = {**params_of(given["experiment"]), **given}
     assert "seed" in swept
-    for place in (0, -1):  # what is mistyped in a sweep would be told by its first cell alone
-        compose("train", [f"{key}={_values(key, str(values))[place]}" for key, values in swept.items()])
+    values = {key: _values(key, str(value)) for key, value in swept.items()}
+    for group in values.keys() & set(groups()):
+        assert set(values[group]) <= set(options(group))
+    compose("train", [f"{key}={found[-1]}" for key, found in values.items()])  # the first cell tells of its own
 
 
 def _values(key: str, swept: str) -> list[str]:

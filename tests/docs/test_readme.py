@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cells import ROOT, SMALL_CONV, SMALL_MLP
+from zoo import in_file
 
 from softvq.config.compose import compose, options
 
@@ -78,8 +79,8 @@ def test_the_table_names_every_bottleneck_and_its_file() -> None:
             named |= dict.fromkeys(re.findall(r"`(\w+)`", names), file[1] if file else "")
     assert sorted(named) == options("bottleneck")
     for name, file in named.items():
-        target = compose("train", [f"bottleneck={name}", "data=mnist"]).bottleneck["_target_"]
-        assert file == f"src/{target.rpartition('.')[0].replace('.', '/')}.py"
+        module = in_file(name, "_target_").rpartition(".")[0]
+        assert file == f"src/{module.replace('.', '/')}.py"
 
 
 def test_every_link_of_the_public_files_leads_somewhere() -> None:

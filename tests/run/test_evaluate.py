@@ -11,7 +11,10 @@ from image_files import write_arrays
 from softvq.run_folder import DamagedFileError
 
 
-@pytest.mark.parametrize("precision", ["32-true", "64-true", "bf16-true", "bf16-mixed", "16-true"])
+@pytest.mark.parametrize(
+    "precision",
+    ["64-true", "bf16-mixed", *(pytest.param(p, marks=pytest.mark.slow) for p in ("32-true", "bf16-true", "16-true"))],
+)
 def test_a_run_in_each_precision_is_evaluated_to_its_own_numbers(precision: str, tmp_path: Path) -> None:
     metrics = run(tmp_path, "data=digits", "bottleneck=soft_vq", *SMALL_MLP, f"trainer.precision={precision}")
     assert 0 < metrics["reconstruction"]["test_mse"] < 1

@@ -37,7 +37,7 @@ def state_of(bottleneck: torch.nn.Module) -> dict[str, Tensor]:
 
 
 def has_codebook(name: str) -> bool:
-    return "K" in zoo.configuration(name).bottleneck
+    return zoo.in_file(name, "K") is not None
 
 
 def optimizer_of(net: torch.nn.Module) -> torch.optim.Optimizer:

@@ -67,7 +67,17 @@ def configuration(name: str, *overrides: str) -> DictConfig:
     return config
 
 
-TRAINED = [name for name in NAMES if OmegaConf.load(CONF_DIR / "bottleneck" / f"{name}.yaml").get("trained", True)]
+def in_file(name: str, key: str) -> Any:
+    """What a bottleneck's YAML, or one that it extends, has under a key; None where it has nothing."""
+    file = OmegaConf.load(CONF_DIR / "bottleneck" / f"{name}.yaml")
+    for part in (file, file.get("bottleneck", {})):  # the second in a file that begins `# @package _global_`
+        if key in part:
+            return part[key]
+    extended = [parent for parent in file.get("defaults", []) if isinstance(parent, str) and parent != "_self_"]
+    return next((in_file(parent, key) for parent in extended), None)
+
+
+TRAINED = [name for name in NAMES if in_file(name, "trained") is not False]
 
 
 def settings(name: str, *overrides: str) -> SimpleNamespace:

@@ -54,6 +54,7 @@ def tracked(logs: Path, seed: int) -> tuple[Any, set[str]]:
     return about, {item.key or item.nested_key[0] for item in items}
 
 
+@pytest.mark.process
 def test_cells_of_a_sweep_are_one_group_and_a_resumed_cell_is_one_run(logs: Path) -> None:
     assert [path.parents[1] for path in offline_runs(logs)] == [cell_folder(logs, 0), cell_folder(logs, 1)]
     runs = [tracked(logs, seed)[0] for seed in (0, 1)]
@@ -91,6 +92,7 @@ def test_uploaded_unfinished_and_replaced_runs_are_not_to_upload(tmp_path: Path)
     assert offline_runs(tmp_path / "b", tmp_path / "c", tmp_path / "none") == []
 
 
+@pytest.mark.process
 def test_a_sweep_ends_with_the_command(logs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def read(overrides: Sequence[str]) -> Cell:
         return make_cell(cell_folder(logs, 0), *overrides)
@@ -110,6 +112,7 @@ def found(content: Any, key: str) -> list[Any]:
     return []
 
 
+@pytest.mark.process
 def test_every_panel_shows_what_the_tracker_logs(logs: Path) -> None:
     _, logged = tracked(logs, 0)
     for part in specification("trial", "softvq", "somebody").values():
@@ -120,6 +123,7 @@ def test_every_panel_shows_what_the_tracker_logs(logs: Path) -> None:
         assert columns - {"run:displayName"} <= logged
 
 
+@pytest.mark.process
 def test_means_are_over_runs_that_share_settings_of_the_tracked_configuration(logs: Path) -> None:
     config = OmegaConf.create(values(tracked(logs, 0)[0].config.update))
     experiments = [path.stem for path in (CONF_DIR / "experiment").glob("*.yaml")]
@@ -137,6 +141,7 @@ def test_a_study_of_k_is_not_averaged_over_k() -> None:
     assert "penalty_weight" in grouping("equal_distortion")
 
 
+@pytest.mark.process
 def test_specification_can_be_read_back(logs: Path) -> None:
     from wandb_workspaces.reports.v2 import PanelGrid, Report
     from wandb_workspaces.reports.v2.internal import ReportViewspec
@@ -178,6 +183,7 @@ def no_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     wandb.teardown()
 
 
+@pytest.mark.process
 @pytest.mark.usefixtures("no_login")
 def test_without_login_one_message_says_what_to_do(logs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     started = time.monotonic()

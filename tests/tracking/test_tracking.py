@@ -191,6 +191,7 @@ def offline_run(folder: Path) -> Path:
     return file
 
 
+@pytest.mark.process  # of W&B's own
 @pytest.mark.usefixtures("no_login")
 class TestOffline:
     def test_an_interrupted_run_leaves_one_whole_run(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -285,6 +286,7 @@ def server(no_login: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         wandb.teardown()
 
 
+@pytest.mark.process
 class TestOnline:
     def test_an_interrupted_run_stays_one_run_with_every_row_once(self, server: Server, tmp_path: Path) -> None:
         metrics = run_interrupted(tmp_path, "logger=wandb", "logger.entity=somebody", figures=True)
