@@ -55,7 +55,7 @@ def test_evaluations_are_of_protocols_and_experiments_that_there_are() -> None:
 
 def test_the_cards_script_names_entries_and_files_that_there_are() -> None:
     script = (BENCHMARKS / "gpu.sh").read_text()
-    named = re.findall(r"\bsweep \w+ \d+ (\S+)", script)
+    named = re.findall(r"\bsweep \w+ \d+ ([\w,]+)", script)
     assert named
     assert {name for names in named for name in names.split(",")} <= set(ENTRIES)
     for file in re.findall(r"(?:benchmarks|tests)/[\w/]+\.(?:py|sh)", script):
