@@ -48,6 +48,7 @@ def test_the_plot_is_the_same_for_the_same_runs(runs):
     assert b"residual_vq" in once
 
 
+@pytest.mark.slow  # it measures times, which a busy machine disturbs
 def test_a_method_that_decodes_several_times_costs_more_than_the_plain_autoencoder():
     plain = Steps("identity")
     plain.take(2)

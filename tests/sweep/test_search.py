@@ -189,6 +189,7 @@ QUICK = (
 )
 
 
+@pytest.mark.slow
 def test_the_experiment_runs_as_a_person_types_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     # The support's settings choose another protocol, which is put right after them.
     assert sweep_here(tmp_path, *QUICK, "probes=validation") == 0
