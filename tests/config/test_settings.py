@@ -5,12 +5,10 @@ from pathlib import Path
 
 import pytest
 from cells import SMALL_MLP, make_cell
-from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
 
 from softvq.data.source import DataError
 from softvq.run.build import ConfigError
 from softvq.run.check import check_cell
-from softvq.training.devices import check_accelerator
 
 
 def test_the_validation_protocol_needs_images_set_aside(tmp_path: Path) -> None:
@@ -43,30 +41,6 @@ def test_settings_that_do_not_fit_are_named_before_training(override: str, messa
 @pytest.mark.parametrize(("precision", "devices"), [(32, 1), (32, -1), ("16-mixed", "auto"), ("bf16", "[0,1]")])
 def test_what_lightning_takes_is_no_fault(precision: int | str, devices: int | str, tmp_path: Path) -> None:
     make_cell(tmp_path, "data=digits", f"trainer.precision={precision}", f"trainer.devices={devices}")
-
-
-@pytest.mark.parametrize(
-    ("accelerator", "devices", "message"),
-    [
-        ("gpu", 1, "trainer.accelerator=gpu: torch finds none on this machine; set trainer.accelerator=cpu, or auto"),
-        ("cuda", "auto", "trainer.accelerator=cuda: torch finds none on this machine"),
-    ],
-)
-def test_an_accelerator_that_is_not_there_is_named(
-    accelerator: str, devices: int | str, message: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(CUDAAccelerator, "auto_device_count", lambda: 0)
-    monkeypatch.setattr(MPSAccelerator, "is_available", lambda: False)
-    with pytest.raises(ValueError, match=re.escape(message)):
-        check_accelerator(accelerator, devices)
-
-
-@pytest.mark.parametrize("devices", [3, [0, 2]])
-def test_more_gpus_than_there_are_are_refused(devices: int | list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(CUDAAccelerator, "auto_device_count", lambda: 2)
-    check_accelerator("gpu", 2)
-    with pytest.raises(ValueError, match=r"this machine has 2; set trainer\.devices=-1"):
-        check_accelerator("gpu", devices)
 
 
 def test_all_settings_of_the_wrong_kind_are_named_at_once(tmp_path: Path) -> None:
