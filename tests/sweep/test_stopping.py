@@ -25,14 +25,15 @@ KINDS = {
     "a parallel sweep": ("-m", "seed=0,1,2", "hydra/launcher=local_joblib", "hydra.launcher.n_jobs=2"),
     "stacked seeds": ("-m", "seed=0,1", "trainer.seeds_per_process=2"),
     "submitit": ("-m", "seed=0,1", "hydra/launcher=local_submitit"),
+    "ray": ("-m", "seed=0,1", "hydra/launcher=local_ray"),
 }
 
 
 @contextmanager
-def started(folder: Path, *overrides: str) -> Iterator[subprocess.Popen[str]]:
+def started(folder: Path, *overrides: str, after: Sequence[str] = ()) -> Iterator[subprocess.Popen[str]]:
     where = f"hydra.sweep.dir={folder}" if "-m" in overrides else f"hydra.run.dir={folder}"
     with subprocess.Popen(
-        [sys.executable, str(ROOT / "train.py"), *overrides, *LONG, where],
+        [sys.executable, str(ROOT / "train.py"), *overrides, *LONG, *after, where],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -73,11 +74,14 @@ CASES = [
     pytest.param("a parallel sweep", signal.SIGINT, 2, marks=pytest.mark.slow),
     pytest.param("stacked seeds", signal.SIGINT, 2, marks=pytest.mark.slow),
     pytest.param("submitit", signal.SIGTERM, 2, marks=pytest.mark.slow),
+    pytest.param("ray", signal.SIGTERM, 2, marks=pytest.mark.slow),
+    pytest.param("ray", signal.SIGINT, 2, marks=pytest.mark.slow),
 ]
 
 
 @pytest.mark.parametrize(("kind", "signum", "cells"), CASES)
 def test_it_saves_at_the_next_step_and_says_where(kind: str, signum: int, cells: int, tmp_path: Path) -> None:
+    needs_ray(kind)
     with started(tmp_path, *KINDS[kind]) as process:
         assert wait_for(lambda: len(steps(tmp_path)) >= cells, process)  # type: ignore[arg-type]
         if signum == signal.SIGINT:
@@ -86,6 +90,27 @@ def test_it_saves_at_the_next_step_and_says_where(kind: str, signum: int, cells:
             process.send_signal(signum)  # as a supervisor does
         check_stopped(tmp_path, process, signum, cells)
         wait_for(lambda: not alive(process.pid))
+
+
+def needs_ray(kind: str) -> None:
+    if kind == "ray":
+        pytest.importorskip("ray", reason="ray is not installed (pip install 'softvq[ray]')")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["a run", "a parallel sweep"])
+def test_probing_is_broken_off_and_says_where(kind: str, tmp_path: Path) -> None:
+    endless = ("trainer.max_steps=20", "probes.clustering.n_init=10000000")
+    with started(tmp_path, *KINDS[kind], after=endless) as process:
+        assert wait_for(lambda: list(tmp_path.rglob("last.ckpt")), process)  # the last thing before the probes
+        time.sleep(1)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=120)
+    assert process.returncode == 143, err
+    (line,) = err.splitlines()
+    assert re.search(r"seed 0, step 20, ", line)
+    assert not list(tmp_path.rglob("failure.json"))
+    assert not list(tmp_path.rglob("metrics.json"))
 
 
 @pytest.mark.slow
@@ -125,8 +150,9 @@ def test_a_start_is_broken_off_with_one_line(delay_s: float, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["a run", "two devices", "a parallel sweep"])
+@pytest.mark.parametrize("kind", ["a run", "two devices", "a parallel sweep", "submitit", "ray"])
 def test_ctrl_c_however_often_ends_in_one_line(kind: str, tmp_path: Path) -> None:
+    needs_ray(kind)
     with started(tmp_path, *KINDS[kind]) as process:
         assert wait_for(lambda: steps(tmp_path), process)  # type: ignore[arg-type]
         for _ in range(30):

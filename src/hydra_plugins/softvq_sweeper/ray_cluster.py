@@ -39,6 +39,7 @@ class RayLauncher(Reporting, Launcher):
         assert self._parts is not None
         if not ray.is_initialized():
             ray.init(**self.settings["init"])
+        stop.take_over()  # from Ray, which takes SIGTERM for a crash of this process
         task = ray.remote(**self._request(ray.cluster_resources()))(run_here)
         state = Singleton.get_state()
         tasks = {

@@ -61,6 +61,8 @@ class SubmititLauncher(Reporting, BaseSubmititLauncher):
     def _submit(self, job_overrides: Sequence[Sequence[str]], first: int) -> list[Any]:
         import submitit
 
+        from softvq import stop
+
         settings = dict(self.params)
         about = {"folder": settings.pop("submitit_folder")}
         if "max_num_timeout" in settings:
@@ -78,7 +80,8 @@ class SubmititLauncher(Reporting, BaseSubmititLauncher):
         ]
         on_return, self.on_return = self.on_return, None  # which cannot be sent to a job
         try:
-            return executor.map_array(self, *zip(*jobs, strict=True))
+            with stop.kept_from_children():  # submitit's own processes would each print a traceback after a Ctrl-C
+                return executor.map_array(self, *zip(*jobs, strict=True))
         finally:
             self.on_return = on_return
 
