@@ -30,6 +30,8 @@ def section(results: Path, docs: Path) -> str:
         growth_plot(growth["growth"], docs / "performance_growth.png")
         parts += [growth_part(growth), "![Step time and memory against size](performance_growth.png)"]
     parts += [seeds_part(seeds) for device in ("cpu", "gpu") if (seeds := read(results, f"seeds-{device}"))]
+    if gpu_steps := read(results, "gpu_steps"):
+        parts.append(gpu_steps_part(gpu_steps))
     return "\n\n".join(parts)
 
 
@@ -114,6 +116,28 @@ def seeds_part(seeds: dict[str, Any]) -> str:
     where = f"{seeds['device']}, torch threads: {seeds['threads']}" if seeds["device"] == "cpu" else seeds["device"]
     header = ("seeds", "step of all of them (ms)", "runs an hour, over one after the other")
     return f"Seeds in one process (MLP, {seeds['bottleneck']}, {where}):\n\n" + markdown_table(header, lines)
+
+
+def gpu_steps_part(measured: dict[str, Any]) -> str:
+    times: dict[tuple[str, str], dict[int | str, float]] = {}
+    for way in measured["ways"]:
+        if "ms" in way:
+            name = way["seeds"] if way["seeds"] > 1 or way["way"] == "captured" else way["way"]
+            times.setdefault((way["network"], way["precision"]), {})[name] = way["ms"]
+    lines = [
+        (
+            NETWORKS[network],
+            precision,
+            *(f"{of[way]:.2f}" for way in ("run by Python", 1, 4, 16)),
+            f"{16 * of[1] / of[16]:.1f}",
+        )
+        for (network, precision), of in times.items()
+    ]
+    header = ("network", "precision", "run by Python", "captured", "4 seeds", "16 seeds", "runs an hour, 16 over 1")
+    return (
+        f"A training step of 32 images on one {measured['device']} ({measured['bottleneck']}, ms; of several seeds, "
+        "that of all of them, captured):\n\n" + markdown_table(header, lines)
+    )
 
 
 def step_plot(step: dict[str, Any], path: Path) -> None:

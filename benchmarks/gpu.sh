@@ -8,6 +8,8 @@
 #   SECONDS  to be done in: 720
 #   DRY=1    in the environment: every step with tiny sizes on a CPU, of the later sweeps the plan alone
 #   WORK     in the environment: folder of everything else, logs/gpu
+#   SKIP     in the environment: names of steps that are left out, as steps.tsv has them
+#   ROWS     in the environment: rows of the tables, separated by commas; all of them
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 pack=$(realpath "$1") out=$2 limit=${3:-720}
@@ -28,7 +30,7 @@ collect() { # what the runs found, small enough to carry
 step() { # NAME SECONDS COMMAND...: unless fewer than so many seconds are left
     local name=$1 needed=$2 began=$SECONDS status
     shift 2
-    if [ -e "$work/done/$name" ]; then return; fi
+    if [ -e "$work/done/$name" ] || [[ " ${SKIP:-} " == *" $name "* ]]; then return; fi
     if [ "$(left)" -lt "$needed" ]; then
         printf '%s\tleft out\t%s s left, %s needed\n' "$name" "$(left)" "$needed" | tee -a "$out/steps.tsv"
         return 1
@@ -62,7 +64,7 @@ export -f unpack
 export pack work python
 export PYTHONPATH="$PWD/src:$work/site" SOFTVQ_DATA="$work/data" PYTHONUNBUFFERED=1
 SOFTVQ_COMMIT=$(cat "$pack/commit")
-export SOFTVQ_COMMIT
+export SOFTVQ_COMMIT GIT_DIR="$work/none" # the code here is a copy; a repository around it may be at another commit
 
 share_card() { # has the kernels of several processes run side by side, where CUDA's multi-process service works
     if [ -n "${DRY:-}" ]; then return; fi
@@ -79,7 +81,7 @@ share_card() { # has the kernels of several processes run side by side, where CU
 unshare_card() { [ -n "${DRY:-}" ] || echo quit | timeout 20 nvidia-cuda-mps-control; }
 
 device=gpu five=0,1,2,3,4 three=0,1,2 two=0,1 more=1,2 tiny=() plan=() steps=()
-rows=untrained,identity,vae,beta_vae,info_dropout,vq,soft_vq # raw pixels have no seeds, and need no card
+rows=${ROWS:-soft_vq,vq,vae,identity,beta_vae,info_dropout,untrained} # raw pixels have no seeds, and need no card
 if [ -n "${DRY:-}" ]; then
     device=cpu five=0,1 three=0 two=0 more=1 plan=(hydra.sweeper.plan_only=true)
     tiny=(trainer.accelerator=cpu trainer.max_steps=4 trainer.log_every_n_steps=2 probes=fast probes.tsne_points=50
@@ -96,7 +98,7 @@ cuda_tests() {
 }
 by_the_text() { sweep table_1 60 table_1 bottleneck=$rows seed=$five; }
 berthelot() { sweep berthelot 60 berthelot,berthelot_quantized; }
-by_the_notebooks() { sweep released 60 released seed=$five; }
+by_the_notebooks() { sweep released 60 released bottleneck=${rows%,untrained} seed=$five; }
 cifar10() { [ -z "${conv[*]}" ] || sweep cifar10 90 cifar10_jpeg --jobs 6 "${conv[@]}" bottleneck=$rows seed=0; }
 scan_of_kl() { sweep kl_sweep 45 kl_sweep seed=$two "${plan[@]}"; }
 factors() { sweep soft_vq_factors 45 density,variances,batch seed=$three "${plan[@]}"; }

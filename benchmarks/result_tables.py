@@ -18,6 +18,7 @@ from softvq.report.write.numbers import claim_in_numbers
 from softvq.report.write.results import results
 
 NONE = "-"
+REPEATS = "repeats"  # the experiment of runs whose configuration has run on another device, too
 ACCURACIES = ("clustering_accuracy", "classification_accuracy")  # of the paper's Table 2, which has no NMI
 
 
@@ -25,6 +26,7 @@ class Findings:
     """Runs, grouped as the tables need them.
 
     Attributes:
+        runs: all of them.
         content: all that the report says.
         experiments: name -> its rows.
         papers: fidelity -> the paper's tables.
@@ -32,6 +34,7 @@ class Findings:
 
     def __init__(self, runs: Sequence[Run]) -> None:
         defaults = DefaultSettings()
+        self.runs = runs
         self.content = results(Collection(list(runs)), defaults)
         self.experiments = {found.name: found.entries for found in make_experiments(runs, defaults)}
         self.papers = {found.fidelity: found for found in make_paper_tables(make_entries(runs, defaults))}
@@ -89,6 +92,19 @@ def kl_weights(findings: Findings) -> list[tuple[float, Entry]]:
     usual = {"vae": 1.0, "beta_vae": 20.0}
     known = [(usual[e.bottleneck], e) for e in findings.table("paper", "mnist") if e.bottleneck in usual]
     return sorted([*scanned, *known], key=lambda row: row[0])
+
+
+def repeats(findings: Findings) -> str:
+    """Runs of one configuration and seed on two devices."""
+    first = {(run.config_hash, run.data_sha256): run for run in findings.runs if run.experiment != REPEATS}
+    rows = []
+    for run in findings.runs:
+        if run.experiment == REPEATS:
+            pair = (first[run.config_hash, run.data_sha256], run)
+            rows.append([row_name(run.bottleneck), str(run.seed)])
+            rows[-1] += [" / ".join(f"{100 * of.values[metric]:.1f}" for of in pair) for metric in PROBE_METRICS]
+            rows[-1].append(" / ".join(f"{of.values[MSE]:.4f}" if MSE in of.values else NONE for of in pair))
+    return markdown_table(["row", "seed", "clustering", "NMI", "classification", "MSE / var"], rows)
 
 
 def vq_weights(findings: Findings) -> str:
@@ -219,7 +235,8 @@ def _number(entry: Entry, metric: str) -> str:
 
 def _diagnostic(entry: Entry, name: str) -> str:
     values = [run.diagnostics[name] for run in entry.runs if run.diagnostics.get(name) is not None]
-    return " / ".join(f"{value:.0f}" for value in values) or NONE
+    texts = [f"{value:.0f}" for value in values]
+    return " / ".join(texts[:1] if len(set(texts)) == 1 else texts) or NONE
 
 
 def _each(entry: Entry, metric: str) -> str:
@@ -252,6 +269,7 @@ TABLES: dict[str, Callable[..., str]] = {
         readme,
         claims,
         kl_sweep,
+        repeats,
         vq_weights,
         k_sweep,
         noise_sweep,

@@ -7,10 +7,11 @@ is of; what stands there comes from the committed tables of runs alone.
 import argparse
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from result_plots import scan
-from result_tables import TABLES, Findings, kl_weights
+from result_tables import REPEATS, TABLES, Findings, kl_weights
 from turns import HERE
 from zoo_plot import write_plot
 from zoo_tables import EXPERIMENT
@@ -38,8 +39,19 @@ PLACE = re.compile(r"(<!-- runs: (\w+)((?: \w+)*) -->\n).*?(<!-- end -->)", re.D
 
 
 def merged(known: Sequence[Run], new: Sequence[Run]) -> list[Run]:
-    """The runs of both, in the order of the tables; of two runs of one experiment and configuration the new one."""
-    runs = {(run.experiment, run.config_hash, run.data_sha256): run for run in (*known, *new)}
+    """The runs of both, in the order of the tables; of two runs of one experiment and configuration the new one.
+
+    One that ran on another device than the run that is there stands beside it, among the repeats.
+    """
+    runs: dict[tuple[str, ...], Run] = {}
+    for run in (*known, *new):
+        place = (run.experiment, run.config_hash, run.data_sha256)
+        if place in runs and runs[place].device != run.device:
+            run = replace(run, experiment=REPEATS, folder=f"{REPEATS}/{run.folder}")
+            place = (REPEATS, *place[1:], str(run.device))
+        elif run.experiment == REPEATS:
+            place = (*place, str(run.device))
+        runs[place] = run
     return sorted(runs.values(), key=_place)
 
 

@@ -36,3 +36,13 @@ def test_three_seeds_give_an_interval_and_two_stand_one_by_one(runs):
     two = TABLES["table_1"](Findings(seeds[:2]))
     assert " ± " not in two
     assert "67.8 / 72.8" in two
+
+
+def test_a_run_on_another_device_stands_beside_the_first_and_counts_as_no_further_seed(runs):
+    first = next(run for run in runs if run.experiment == "table_1" and run.bottleneck == "vae")
+    other = replace(first, device="another")
+    once = merged([first], [other])
+    assert [run.experiment for run in once] == ["table_1", "repeats"]
+    assert merged(once, [other]) == once
+    assert TABLES["table_1"](Findings(once)) == TABLES["table_1"](Findings([first]))
+    assert TABLES["repeats"](Findings(once)).count("| 0 |") == 1

@@ -22,7 +22,9 @@ def evaluate_fsq(now, held, given):
     half, offset = (levels - 1) * (1 + 1e-3) / 2, np.where(levels % 2 == 0, 0.5, 0.0)
 
     def bounded(world):
-        z = projected(world, world.encode(given.x)["z_e"], "project_in")
+        z_e = world.encode(given.x)["z_e"]
+        z_e = z_e / np.sqrt((z_e**2).mean(-1, keepdims=True))
+        z = projected(world, z_e, "project_in")
         return np.tanh(z + np.arctanh(offset / half)) * half - offset
 
     rounded = np.round(bounded(held))
@@ -134,6 +136,16 @@ def test_the_decoder_reads_the_codeword_that_the_index_counts(name):
     latent = bottleneck(random_heads(bottleneck), None)
     chosen = bottleneck.codewords[latent.taps["index"]]
     torch.testing.assert_close(latent.z, chosen, check_dtype=False, rtol=1e-4, atol=1e-5)
+
+
+def test_a_bounded_quantizer_is_not_saturated_by_large_codes():
+    bottleneck = make("fsq")
+    z_e = torch.randn(B, M, 5).double()
+    z_e.requires_grad_()
+    z = bottleneck({"z_e": 1000 * z_e}, None).z
+    torch.testing.assert_close(z, bottleneck({"z_e": z_e}, None).z)
+    (gradient,) = torch.autograd.grad(z.square().sum(), z_e)
+    assert (gradient.flatten(0, 1).norm(dim=-1) > 1e-4).all()
 
 
 def test_a_residual_quantizer_adds_up_the_codewords_of_its_stages():

@@ -19,6 +19,14 @@ def uniform_unit_scaling(K: int, d: int) -> Tensor:
     return torch.empty(K, d).uniform_(-limit, limit)
 
 
+def uniform_within_inverse_size(K: int, d: int) -> Tensor:
+    """A codebook (K, d), uniform in +-1 / K: codewords so close together that they all suit any z_e alike at first.
+
+    Reference: the start of many public implementations of VQ-VAE.
+    """
+    return torch.empty(K, d).uniform_(-1 / K, 1 / K)
+
+
 def truncated_normal_scaling(K: int, d: int) -> Tensor:
     """A codebook (K, d), normal with variance 1 / d cut at two standard deviations: the released SVHN notebook."""
     # The variance of a standard normal cut at +-2 is 0.7737; dividing by its root restores the intended variance.

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.functional import rms_norm
 
 from softvq.bottlenecks.base import Bottleneck, Latent
 from softvq.bottlenecks.codebook import straight_through
@@ -70,7 +71,7 @@ class LibraryQuantizer(Bottleneck):
 
     def forward(self, heads: dict[str, Tensor], noise: None) -> Latent:
         z_e = heads["z_e"]
-        z, index, *losses = self._quantized(z_e)
+        z, index, *losses = self._quantized(self.scaled(z_e))
         z = self.routed(z_e, z.to(z_e.dtype))
         loss = losses[0].sum().to(z_e.dtype) if losses and self.training else z_e.new_zeros(())
         taps = {"z_e": z_e, "z_q": z}
@@ -84,6 +85,10 @@ class LibraryQuantizer(Bottleneck):
             terms={"quantizer_loss": loss} if losses else {},
             taps={**taps, "index": index.long()},
         )
+
+    def scaled(self, z_e: Tensor) -> Tensor:
+        """What the quantizer reads (B, M, d); here z_e as it is."""
+        return z_e
 
     def routed(self, z_e: Tensor, z: Tensor) -> Tensor:
         """The quantized z (B, M, d) with the gradient to z_e that it is to have; here the package's own."""
@@ -104,6 +109,18 @@ class StraightThroughLibraryQuantizer(LibraryQuantizer):
 
     def routed(self, z_e: Tensor, z: Tensor) -> Tensor:
         return straight_through(z_e, z)
+
+
+class NormalizedLibraryQuantizer(LibraryQuantizer):
+    """A quantizer of the package that reads z_e / rms(z_e): for one that bounds its input and has no loss to hold it.
+
+    In the first steps all codes move the same way, as the decoder learns to paint the mean image. Within twenty of
+    them z_e is so large that a tanh is at its end for every image, and its gradient is gone for good. The authors'
+    networks end in a normalisation, which keeps the scale; those of this package do not.
+    """
+
+    def scaled(self, z_e: Tensor) -> Tensor:
+        return rms_norm(z_e, z_e.shape[-1:])
 
 
 class RotatedLibraryQuantizer(LibraryQuantizer):

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 PACKAGE = Path(__file__).parents[1]
 # A wheel carries the configurations inside the package; a checkout has them at its top.
 CONF_DIR = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parents[1] / "conf"
-NOT_CHOICES = {"base"}  # what the files of a group share
+NOT_CHOICES = {"base"}  # a file that others of its group extend
 
 
 def compose(
@@ -30,7 +30,7 @@ def compose(
     from hydra.core.global_hydra import GlobalHydra
 
     running = GlobalHydra.instance().hydra
-    GlobalHydra.instance().clear()  # there can be but one
+    GlobalHydra.instance().clear()  # Hydra allows one at a time
     try:
         with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
             search_path = GlobalHydra.instance().config_loader().get_search_path()
@@ -66,7 +66,7 @@ def own_folders(hydra: DictConfig) -> list[Path]:
 
 
 def refuse_shadowed(hydra: DictConfig) -> None:
-    """Refuses a choice whose file of one's own would not be read, as a shipped one has its name.
+    """Refuses a file of one's own that would not be read because a shipped file of its group has the same name.
 
     Args:
         hydra: the part under `hydra` of what the running program composed.

@@ -12,7 +12,7 @@ def result_settings(config: Mapping[str, Any], data_sha256: str) -> dict[str, An
     """The part of a resolved configuration that decides the result; where and how it runs is left out."""
     data, trainer = config["data"], config["trainer"]
     probes = {key: value for key, value in config["probes"].items() if key not in ("save_latents", "tsne_points")}
-    if probes["part"] == "test":  # unsaid, as in the hashes of runs from before there was another part
+    if probes["part"] == "test":  # left out: runs from before there was another part have hashes without it
         del probes["part"]
     return {
         **{key: config[key] for key in RESULT_KEYS},

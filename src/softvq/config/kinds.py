@@ -53,7 +53,7 @@ def _refuse(key: str, description: str, value: Any, advice: str = "") -> ValueEr
 
 
 def shown(value: Any) -> str:
-    """A value as a message shows it: on one line, and not for ever."""
+    """A value as a message shows it: on one line, a long one cut off."""
     plain = OmegaConf.to_container(value) if isinstance(value, Container) else value
     text = printable(repr(plain))
     return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 3]}..."
@@ -90,7 +90,7 @@ def number(minimum: float, maximum: float | None = None, below: float | None = N
 
 
 def word(*words: str, also: Sequence[str] = ()) -> Kind:
-    """One of some words; `also` are taken and not shown."""
+    """One of some words; those of `also` are accepted, too, but no message offers them."""
     description = f"one of {', '.join(words)}"
 
     def check(key: str, value: Any) -> None:

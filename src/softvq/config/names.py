@@ -64,7 +64,7 @@ def _parts(composed: DictConfig, choices: Mapping[str, Any], typed: Sequence[str
     """What is chosen beside the folders above, then the changed settings, in the order of the configuration."""
     chosen = {key: override for override in typed if (key := _key(override)) in choices}
     if len(chosen) == len(typed) and all(group in PLACES for group in chosen):
-        return []  # nothing else was said
+        return []  # nothing else was typed
     own = tuple(own_folders(composed.hydra))
     above = _default(tuple(chosen[group] for group in PLACES if group in chosen), own)
     others = [group for group in chosen if group not in PLACES and not WHERE_NOT_WHAT.match(group)]
@@ -108,7 +108,7 @@ def _value(config: DictConfig, key: str) -> Any:
     try:
         return OmegaConf.select(config, key)
     except OmegaConfBaseException:
-        return None  # it follows a value that is yet to come
+        return None  # it depends on a value that the data's files will tell
 
 
 def settings_of(config: DictConfig) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from softvq.config.unused import unused
 
 UNKNOWN = anything().null("what its class says")  # of a class whose arguments the schema does not list
 FIGURE_FORMATS = ("pdf", "svg")  # beside PNG
-# What updates every number by itself, so that stacked weights are updated as they would be alone.
+# Optimisers that update every number by itself: they update stacked weights as they would update each alone.
 ELEMENTWISE = {f"torch.optim.{name}" for name in ("Adam", "AdamW", "Adamax", "RAdam", "RMSprop", "Adagrad", "SGD")}
 ELEMENTWISE |= {"softvq.training.tensorflow_adam.TensorFlowAdam"}
 
@@ -69,7 +69,7 @@ def figure_formats(figures: Any) -> list[str]:
 
 
 def _follows(as_written: Any) -> bool:
-    """Whether a value is another setting's, or is yet to come."""
+    """Whether a value refers to another setting (`${...}`), or is filled in later (`???`)."""
     return isinstance(as_written, str) and (as_written.startswith("${") or as_written == "???")
 
 

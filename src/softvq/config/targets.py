@@ -17,7 +17,7 @@ from softvq.config.compose import CONF_DIR, PACKAGE, nearest
 
 TARGET_LINE = re.compile(r"_target_\s*:\s*['\"]?([\w.]+)")
 OWN_CLASS = re.compile(r"softvq\.((?:bottlenecks|networks|losses|data|probes|tracking)(?:\.\w+)?)\.([A-Z]\w*)")
-# What updates every parameter by its gradient alone. Others take a closure, or only some shapes or layouts.
+# Optimisers that update a parameter from its gradient alone. Others need a closure, or take only certain shapes.
 OPTIMIZERS = tuple(
     f"torch.optim.{name}"
     for name in (
@@ -144,7 +144,7 @@ def missing_target(key: str, target: str) -> str | None:
         module = import_module(module_name)
     except ModuleNotFoundError as error:
         return f"{key}={target}: there is no module {error.name}; it must be installed, or lie in the current folder"
-    except Exception as error:  # whatever one's own module does when it is imported
+    except Exception as error:  # importing a module of one's own may raise anything
         return f"{key}={target}: importing {module_name} fails: {type(error).__name__}: {error}"
     if not hasattr(module, name):
         return f"{key}={target}: {module_name} has no {name}{nearest(name, dir(module))}"

@@ -45,7 +45,7 @@ def _references(key: str, value: Any) -> list[str]:
 
 
 def _is_argument(key: str, written: Mapping[str, Any]) -> bool:
-    """Whether a class or function takes it, which refuses what it does not know."""
+    """Whether a setting is an argument of a class or function; that one refuses arguments that it does not know."""
     parts = key.split(".")
     above = [".".join(parts[:n]) for n in range(1, len(parts) + 1)]
     return any(f"{name}._target_" in written for name in above) or above[:2] in (

@@ -14,7 +14,7 @@ SPATIAL = ("softvq.networks.conv.ConvSpatialEncoder",)
 
 
 def mean_weight(weight: float, beside: float = 1, *, _root_: DictConfig) -> float:
-    """`${mean_weight:W}`: of a sum over the code beside SSE / (2 var), what W is of its mean beside MSE / var.
+    """`${mean_weight:W}`: W of a mean over the code beside MSE / var, turned into that of a sum beside SSE / (2 var).
 
     Args:
         weight: W.

@@ -143,7 +143,7 @@ def _checked_bottleneck(bottleneck: Any) -> Bottleneck:
 
 
 def start_from_data(model: Autoencoder, data: ImageData) -> None:
-    """Hands a bottleneck that begins from data the codes of the images that training sees first."""
+    """Starts a codebook that begins from data, as by K-means, from the codes of the first images of the training."""
     wanted = model.bottleneck.codes_to_start
     if not wanted:
         return
@@ -199,15 +199,16 @@ def build_probes(config: DictConfig, label: str, figures: Path, latents: Path, j
 
 
 def weights_dtype(config: DictConfig) -> torch.dtype:
-    """In which a run keeps its weights."""
+    """The type of number in which a run keeps its weights, by `trainer.precision`."""
     kept = {"64-true": torch.float64, "64": torch.float64, "bf16-true": torch.bfloat16, "16-true": torch.float16}
     return kept.get(str(config.trainer.precision), torch.float32)
 
 
 def build_trackers(config: DictConfig, folder: RunFolder) -> list[Tracker]:
-    """The training curve's and what `logger` names; none in the further processes of several devices.
+    """What follows a run: the training curve in `metrics.csv`, and the trackers that `logger` names.
 
-    A tracker that cannot be had costs the run nothing but a warning.
+    With several devices, only the process of the first one has any. A tracker that cannot be opened is left out with a
+    warning; the run goes on.
     """
     if RANK:
         return []
@@ -215,7 +216,7 @@ def build_trackers(config: DictConfig, folder: RunFolder) -> list[Tracker]:
     for name, settings in trackers_of(config).items():
         try:
             tracker: Tracker | None = instantiate(settings, folder=folder)
-        except Exception as error:  # of whatever library it speaks to
+        except Exception as error:  # a tracker's library may raise anything
             screen.print_warning(without(name, error))
         else:
             trackers += [Tolerant(tracker, screen.print_warning)] if tracker is not None else []

@@ -62,7 +62,7 @@ class Cell:
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
-        """What was chosen, by its key."""
+        """The settings that were given explicitly, by their keys."""
         values = {key: OmegaConf.select(self.config, key) for key in self.chosen}
         return {
             key: OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
@@ -175,7 +175,8 @@ def read_config(folder: RunFolder) -> dict[str, Any]:
 def read_cell(config: DictConfig, hydra: DictConfig, folder: str | Path, launcher: DictConfig | None) -> Cell:
     """The cell of a composed configuration, completed by what only the files and the machine tell.
 
-    One's own data gets its images' shape and the network that fits it, a job its share of the cores.
+    One's own data get the shape of their images and a network that fits it; a job of a sweep gets its share of the
+    cores.
 
     Raises:
         DataError: if the headers cannot be read.
@@ -228,9 +229,10 @@ def _source(config: DictConfig) -> Source:
 
 
 def _make_absolute(config: DictConfig, hydra: DictConfig) -> None:
-    """Takes the paths of the data from where the command was typed, wherever this process is by now.
+    """Makes the paths of the data absolute; a relative one begins in the folder where the command was typed.
 
-    With `hydra.job.chdir=true` it is in the run's folder; and the folder's config.yaml serves from any other, too.
+    With `hydra.job.chdir=true` this process works in the run's folder by now. A `config.yaml` with absolute paths also
+    serves whoever reads it from another folder.
     """
     for key in ("root", "dir"):
         if config.data.get(key):
@@ -238,6 +240,6 @@ def _make_absolute(config: DictConfig, hydra: DictConfig) -> None:
 
 
 def _fitting_network(height: int, width: int, channels: int) -> str:
-    """The network of one's own images: MNIST's up to its size and where conv cannot halve them four times."""
+    """The network for one's own images: `mlp` for gray ones up to 28 x 28, and where `conv` cannot halve four times."""
     small = channels == 1 and max(height, width) <= 28
     return "mlp" if small or min(height, width) < 16 else "conv"

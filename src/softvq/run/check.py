@@ -47,7 +47,7 @@ def check_cell(cell: Cell, on_this_machine: bool = True) -> int:
         with torch.device("meta"):
             # How many classes there are is known once the data are prepared; training refuses data without any.
             model = build_model(config, shape, pixel_variance=1.0, classes=2)
-    except Exception as error:  # of the classes that a configuration names, whatever they raise
+    except Exception as error:  # the classes that a configuration names may raise anything
         faults.append(_told(error))
     if model is not None:
         faults += [*(_too_large(model) if on_this_machine else []), *_no_tap(model, config, shape)]
@@ -67,7 +67,7 @@ def check_cell(cell: Cell, on_this_machine: bool = True) -> int:
 
 
 def _told(error: BaseException) -> str:
-    """What went wrong in words for a person; Hydra's words around it say nothing more."""
+    """The message of an error; where Hydra wraps another error, the message of that one alone."""
     cause = error.__cause__ if error.__cause__ is not None else error
     lines = str(cause).splitlines() or [""]
     return str(cause) if isinstance(cause, ValueError) else f"{type(cause).__name__}: {lines[0]}"
@@ -91,7 +91,7 @@ def _too_large(model: Autoencoder) -> list[str]:
 def _no_tap(model: Autoencoder, config: DictConfig, shape: tuple[int, int, int]) -> list[str]:
     tap = config.probes.tap
     taps: Any = None
-    with suppress(Exception), torch.inference_mode():  # not every operation works without numbers
+    with suppress(Exception), torch.inference_mode():  # on the device `meta` some operations do not exist
         taps = model.eval().latent(torch.zeros((1, *shape), dtype=torch.uint8, device="meta")).taps
     if taps is None or tap in taps:
         return []

@@ -28,7 +28,7 @@ def complete(cells: Sequence[Cell]) -> list[Outcome]:
     outcomes: dict[Path, Outcome] = {}
     with ExitStack() as locks:
         missing = []
-        for cell in sorted(cells, key=lambda cell: cell.folder.path):  # in one order: no two jobs wait for each other
+        for cell in sorted(cells, key=lambda cell: cell.folder.path):  # no two jobs wait for each other
             try:
                 skipped = _skipped(cell, prepared_info(cell.source(), cell.config.data.root))
                 if not skipped:
@@ -50,7 +50,7 @@ def complete(cells: Sequence[Cell]) -> list[Outcome]:
 
 
 def _run(cells: Sequence[Cell]) -> Iterator[tuple[Cell, Outcome]]:
-    from softvq.run.train import train  # torch and Lightning, which skipping a finished cell does not need
+    from softvq.run.train import train  # imports torch, which skipping a finished cell does not need
 
     for cell, metrics in train(cells):
         with screen.logged_alone(cell.folder.log):
@@ -74,7 +74,7 @@ def _record_success(folder: RunFolder, metrics: dict[str, Any]) -> Outcome:
 def record_failure(folder: RunFolder, error: Exception) -> Outcome:
     """Writes what went wrong to `failure.json`, shows it, and returns it as an outcome."""
     if isinstance(error, InstantiationException) and isinstance(error.__cause__, ValueError):
-        error = error.__cause__  # Hydra's words around it say nothing more
+        error = error.__cause__  # the error itself, without Hydra's around it
     frames = traceback.extract_tb(error.__traceback__)
     lines = traceback.format_exception(error)
     others = isinstance(error, ChangedConfigError) or folder.metrics.exists() or folder.foreign_files()
@@ -86,7 +86,7 @@ def record_failure(folder: RunFolder, error: Exception) -> Outcome:
             "where": f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else None,
             "traceback": lines,
         }
-        with suppress(OSError):  # a folder that cannot be written is what failed
+        with suppress(OSError):  # perhaps the run failed because nothing can be written there
             write_json(folder.failure, content)
     screen.note("".join(lines))
     expected = isinstance(error, ValueError | OSError) or hasattr(error, "step")
@@ -95,7 +95,7 @@ def record_failure(folder: RunFolder, error: Exception) -> Outcome:
 
 
 def _locked(folder: RunFolder) -> AbstractContextManager[None]:
-    """Holds a folder's lock, however long another process is at it."""
+    """Holds a folder's lock; waits for as long as another process holds it."""
     folder.check_own()
     folder.make()
     return locked(

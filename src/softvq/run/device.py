@@ -29,7 +29,7 @@ def start_processes(cells: Sequence[Cell], devices: int, port: int) -> list[subp
         process = subprocess.Popen(
             [sys.executable, "-c", PROGRAM],
             stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,  # the first one tells how far the run is
+            stdout=subprocess.DEVNULL,  # only the first process shows progress
             env={**os.environ, DEVICE: f"{os.getpid()}:{rank}:{port}"},
         )
         assert process.stdin is not None

@@ -22,7 +22,7 @@ from softvq.training.devices import check_accelerator, set_matmul_precision
 def evaluate_run(config: DictConfig) -> dict[str, Any]:
     """Reloads a run's last checkpoint, probes its codes and writes `evaluations/PROTOCOL-TAP-DATA.json`.
 
-    Another seed of the probes than the protocol's own is part of that name, too.
+    The seed of the probes is part of that name if it is not the protocol's own.
 
     Raises:
         ValueError: if the folder holds no finished run, or the data do not fit the run's network.

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from softvq import stop
 from softvq.run.cell import Cell, Outcome, read_cell
 from softvq.run.complete import complete, record_failure
-from softvq.run.process import belong_to_sweep, left_by_submitit, word_of_sweep
+from softvq.run.process import belong_to_sweep, left_by_submitit, message_of_sweep
 from softvq.run_folder import RunFolder
 
 
@@ -25,11 +25,11 @@ def run_job(config: DictConfig) -> list[Outcome]:
     """
     hydra: Any = HydraConfig.get()
     in_sweep = not OmegaConf.is_missing(hydra.job, "num")
-    word = word_of_sweep(hydra) if in_sweep else None
-    if word is not None:
-        belong_to_sweep(word, hydra.launcher)
+    message = message_of_sweep(hydra) if in_sweep else None
+    if message is not None:
+        belong_to_sweep(message, hydra.launcher)
     folder = RunFolder(hydra.runtime.output_dir)
-    seeds = word.seeds if word is not None else {}
+    seeds = message.seeds if message is not None else {}
     folders = [RunFolder(path) for path in seeds.values()] or [folder]
     try:
         with stop.raised():
@@ -47,10 +47,10 @@ def _ended_by(error: BaseException, folders: Sequence[RunFolder], in_sweep: bool
 
     Raises:
         Stopped: if a single run was told to stop.
-        SystemExit: of a single run, or from submitit.
+        SystemExit: if a single run ended with it, or if submitit has queued the job anew and ends this process.
     """
     if signum := stop.requested():
-        stopped = error if isinstance(error, stop.Stopped) else stop.Stopped(signum)  # what a library made of it
+        stopped = error if isinstance(error, stop.Stopped) else stop.Stopped(signum)  # a library raised its own
         if not in_sweep:
             raise stopped from None
         return [Outcome("stopped", str(own.path), stopped.where) for own in folders]

@@ -44,7 +44,7 @@ class FinishedRun:
 
     @property
     def pixel_variance(self) -> float:
-        """Of its training pixels; 1 for a run that learned no reconstruction, whose loss nobody needs."""
+        """Variance of its training pixels, in [0, 1]; 1 for a run without a reconstruction, which needs none."""
         reconstruction = self.metrics["reconstruction"] or {"test_mse": 1.0, "test_normalized_mse": 1.0}
         return reconstruction["test_mse"] / reconstruction["test_normalized_mse"]
 
@@ -57,7 +57,7 @@ class FinishedRun:
         """
         identity = Identity(self.metrics["config_hash"], self.config.seed)
         checkpoint = read_checkpoint(self.folder.checkpoint, identity)
-        with torch.device("meta"):  # the checkpoint bounds what the configuration may ask of the memory
+        with torch.device("meta"):  # takes no memory, however large a model a damaged configuration describes
             check_weights(self.folder.checkpoint, checkpoint, self._built())
         model = self._built()
         model.to(weights_dtype(self.config))
@@ -65,7 +65,7 @@ class FinishedRun:
         return model.eval()
 
     def images(self, config: DictConfig | None = None) -> ImageData:
-        """Its images, ready to be used.
+        """The data module of its images, which is set up.
 
         Args:
             config: settings in place of its own.

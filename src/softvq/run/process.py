@@ -62,7 +62,7 @@ def forget_foreign_ranks() -> None:
 
 
 def end_with(parent: int, is_parent: bool = True) -> None:
-    """Ends this process when another one does, whatever this one is at.
+    """Ends this process when another one ends, whatever this one is doing.
 
     Args:
         parent: the process that this one belongs to.
@@ -97,7 +97,7 @@ def _exists(pid: int) -> bool:
 
 
 def leave_quickly() -> None:
-    """Ends this process, a worker that has handed over all it did, as soon as it is to end.
+    """Has this process, a worker that has returned all its results, end without delay.
 
     Python would take seconds to take torch's objects apart. Nothing that is registered with `atexit` is called: a cell
     closes what it opened.
@@ -112,8 +112,8 @@ def _leave() -> None:
     os._exit(0)
 
 
-def heed(stop_file: Path) -> None:
-    """Stops this process in good order when the file appears, which holds a signal's number.
+def stop_with_sweep(stop_file: Path) -> None:
+    """Stops this process in good order when a file appears, which holds a signal's number.
 
     A sweep tells its workers in this way: a signal that is sent to the sweep alone does not reach them, and one from a
     terminal reaches them beside the sweep.
@@ -126,7 +126,7 @@ def heed(stop_file: Path) -> None:
             told.set()
             stop.tell(int(stop_file.read_text()))
 
-    _each_look(look, "heed_sweep")
+    _each_look(look, "stop_with_sweep")
 
 
 @cache
@@ -138,19 +138,19 @@ def stop_file() -> Path:
 
 
 def stop_workers(signum: int) -> None:
-    """Tells the workers of this process, a sweep, to stop; see `heed`."""
+    """Tells the workers of this process, a sweep, to stop; see `stop_with_sweep`."""
     partial = stop_file().with_suffix(".partial")
     partial.write_text(str(int(signum)))
     partial.replace(stop_file())
 
 
 @dataclass(frozen=True)
-class SweepsWord:
+class SweepMessage:
     """What a sweep tells each of its jobs, under `hydra.sweeper.job`.
 
     Attributes:
         pid: of the sweep's process.
-        stop_file: appears when the sweep is told to stop; see `heed`.
+        stop_file: appears when the sweep is told to stop; see `stop_with_sweep`.
         command: the sweep's program and its arguments, which a run records.
         seeds: of a job of several seeds, the folder of each; empty for a single cell.
     """
@@ -162,7 +162,7 @@ class SweepsWord:
 
 
 def job_override(seeds: Mapping[int, str]) -> str:
-    """The override by which this process, a sweep, tells a job what `word_of_sweep` reads there.
+    """The override by which this process, a sweep, tells a job what `message_of_sweep` reads.
 
     Args:
         seeds: of a job of several seeds, the folder of each; empty for a single cell.
@@ -177,28 +177,28 @@ def job_override(seeds: Mapping[int, str]) -> str:
     return f"+hydra.sweeper.job={{{','.join(f'{key}:{value}' for key, value in about.items())}}}"
 
 
-def word_of_sweep(hydra: Any) -> SweepsWord | None:
+def message_of_sweep(hydra: Any) -> SweepMessage | None:
     """What the sweep has told this job; None for a single run, or under another sweeper than ours."""
     told = hydra.sweeper.get("job")
     if told is None:
         return None
     seeds = {int(seed): str(folder) for seed, folder in told.seeds.items()}
-    return SweepsWord(told.pid, told.stop_file, list(told.command), seeds)
+    return SweepMessage(told.pid, told.stop_file, list(told.command), seeds)
 
 
-def belong_to_sweep(word: SweepsWord, launcher: DictConfig) -> None:
+def belong_to_sweep(message: SweepMessage, launcher: DictConfig) -> None:
     """Makes this process, in which a job of a sweep begins, end and stop with the sweep.
 
     A killed sweep must not go on in workers that nobody waits for: the next sweep would wait for their locks. joblib's
     workers are told when they start, see `sweep.workers`. Ray ends and interrupts its workers itself. The jobs of a
     Slurm cluster are Slurm's, and outlive the command that queued them.
     """
-    sys.argv = word.command
+    sys.argv = message.command
     shut_out_matplotlib_settings()
     match kind(launcher):
         case "submitit" if not _running("end_with"):
-            end_with(word.pid, is_parent=False)  # submitit puts a process of its own between the two
-            heed(Path(word.stop_file))
+            end_with(message.pid, is_parent=False)  # submitit puts a process of its own between the two
+            stop_with_sweep(Path(message.stop_file))
         case "ray":
             forget_foreign_ranks()
             stop.forget()

@@ -36,7 +36,7 @@ def check_results(folder: RunFolder, metrics: Mapping[str, Any]) -> None:
 
 
 def check_config(folder: RunFolder, config: Mapping[str, Any], metrics: Mapping[str, Any]) -> None:
-    """Refuses a `config.yaml` whose parts are of the wrong kind, or do not say what the results' hash stands for.
+    """Refuses a `config.yaml` whose parts are of the wrong kind, or do not say what the hash in the results stands for.
 
     Raises:
         DamagedFileError: naming what is wrong.

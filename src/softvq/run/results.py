@@ -25,11 +25,11 @@ class Session:
     """How runs were trained.
 
     Attributes:
-        commit: of the code that was loaded, whatever is checked out by the end.
+        commit: of the code when this session began; another one may be checked out by the end.
         start: when this session began, local time with its offset.
         threads: of torch and the probes.
-        trainer: that has trained them.
-        checkpoint: knows how long that took.
+        trainer: Lightning's.
+        checkpoint: the callback that measured how long training took.
         at_once: how many seeds were trained together.
     """
 
@@ -93,7 +93,7 @@ def describe(cell: Cell, data: ImageData, parameters: int, probed: dict[str, Any
 def _who_stopped(trainer: L.Trainer) -> str:
     """The callbacks that ended a training before `trainer.max_steps`, by their classes' names.
 
-    Lightning's own tell whether they did; of others each may have done it.
+    Lightning's own callbacks say whether they did. Others do not, so each of them is named.
     """
     others = [callback for callback in trainer.callbacks if not _is_ours(callback)]  # type: ignore[attr-defined]
     certain = [callback for callback in others if _says_that_it_stopped(callback)]

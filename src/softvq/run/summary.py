@@ -45,7 +45,7 @@ def result_table(metrics: Mapping[str, Any]) -> Group:
 
 
 def _without_published(metrics: Mapping[str, Any]) -> dict[str, str]:
-    """What the paper prints no numbers of."""
+    """The numbers for which the paper has no counterpart."""
     mse = (metrics["reconstruction"] or {}).get("test_normalized_mse")
     rows = {} if mse is None else {"MSE / pixel variance": f"{mse:.4f}"}
     numbers = metrics["diagnostics"]
@@ -58,7 +58,7 @@ def _without_published(metrics: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _remarks(metrics: Mapping[str, Any], compared: bool) -> list[str]:
-    """How long what took, and what to know before comparing with the paper."""
+    """The times of training and probing, and what to know before comparing with the paper."""
     protocol, took = metrics["protocol"], metrics.get("time") or {}
     steps = f"{metrics['steps']} steps"
     if metrics["steps"] and took.get("fit_s"):

@@ -57,7 +57,7 @@ Results = dict[str, Any] | Exception
 
 @dataclass(frozen=True)
 class _Part:
-    """What one cell brings into a training: most often the only one."""
+    """A cell with the parts that were built for it. A training has one, or one for each seed that it trains at once."""
 
     cell: Cell
     data: ImageData
@@ -74,7 +74,7 @@ class ProbesAtEnd(L.Callback):
         where: tells, for a person who stops the run meanwhile, how far it is.
 
     Attributes:
-        results: what was found, or went wrong, of each.
+        results: number of a member -> what its probes found, or the exception that ended them.
     """
 
     def __init__(self, parts: Sequence[_Part], where: Callable[[], str]) -> None:
@@ -96,10 +96,10 @@ class ProbesAtEnd(L.Callback):
             with screen.logged_alone(part.cell.folder.log), stop.raised(self.where):
                 try:
                     self.results[s] = part.probes.run(model, part.data, trainer.global_step, part.cell.folder.curve)
-                except Exception as error:  # of this member alone
+                except Exception as error:  # the other members are probed all the same
                     self.results[s] = error
             if len(self.parts) > 1:
-                model.cpu()  # the next one's memory
+                model.cpu()  # makes room on the device for the next member
 
 
 def train(cells: Sequence[Cell]) -> Iterator[tuple[Cell, Results]]:
@@ -123,7 +123,7 @@ def train(cells: Sequence[Cell]) -> Iterator[tuple[Cell, Results]]:
 
 
 def _groups(cells: Sequence[Cell]) -> list[tuple[list[Cell], list[Path] | Exception]]:
-    """The cells that can go on together, and the checkpoint that each goes on from; none to begin.
+    """The cells that can go on together, with the checkpoint of each; without checkpoints where they begin.
 
     A killed group may have written the last checkpoints of some members alone. Each keeps the one before, too, so that
     all can go back to the step that they have in common.
@@ -134,7 +134,7 @@ def _groups(cells: Sequence[Cell]) -> list[tuple[list[Cell], list[Path] | Except
         generations = Generations(cell.folder.checkpoint)
         try:
             files = generations.readable(_identity(cell), screen.print_warning)
-            files.pop(0, None)  # of before the first step: to begin is the same, also beside members that have none
+            files.pop(0, None)  # nothing was trained by step 0: such a cell begins like one without a checkpoint
             if files and not read_curve(cell.folder.curve) and max(files) >= cell.config.trainer.log_every_n_steps:
                 screen.print_warning(f"{cell.folder.curve} has no rows: the training curve begins anew")
             readable.append((cell, files))
@@ -236,7 +236,7 @@ def _build_part(cell: Cell, threads: int) -> _Part:
 
 
 def _finish(part: _Part, found: Results, session: Session) -> Results:
-    """Hands a member's results to its trackers and writes them; what went wrong comes back as it is."""
+    """Hands a member's results to its trackers and writes `metrics.json`; an exception is returned as it is."""
     if isinstance(found, Exception):
         for tracker in part.trackers:
             tracker.finalize("failed")
@@ -247,7 +247,7 @@ def _finish(part: _Part, found: Results, session: Session) -> Results:
     for tracker in part.trackers:
         tracker.finish(metrics, folder)
     if not RANK:
-        write_json(folder.metrics, metrics)  # last: a run that is killed before it is not finished for its trackers
+        write_json(folder.metrics, metrics)  # last: a run that is killed before this line hands over its results again
     return metrics
 
 
@@ -261,7 +261,7 @@ def _set_up_process(config: DictConfig, threads: int) -> None:
 
 
 def _forget_lightnings_settings() -> None:
-    """Removes what Lightning would take from the environment in place of what the configuration says."""
+    """Removes the environment variables that Lightning would follow instead of the configuration."""
     for name in [name for name in os.environ if name.startswith("PL_TRAINER_")]:
         del os.environ[name]
         screen.print_warning(f"{name} of the environment is left out: a run's settings are those of its configuration")
@@ -298,7 +298,7 @@ def _build_trainer(
 
 
 def _label(cells: Sequence[Cell]) -> str:
-    """Whose training it is, for the progress."""
+    """Names a training where its progress is shown: `vq on mnist, seed 0`."""
     seeds = ", ".join(str(cell.config.seed) for cell in cells)
     seed = "seed" if len(cells) == 1 else "seeds"
     return f"{cells[0].choices['bottleneck']} on {cells[0].config.data.name}, {seed} {seeds}"
@@ -326,13 +326,16 @@ def _replays_steps(config: DictConfig, trainer: L.Trainer, model: Autoencoder) -
 
 
 def _can_be_captured(optimizer: DictConfig) -> bool:
-    """Whether an optimiser computes all of its update on the device; what Python counts, a replay would repeat."""
+    """Whether an optimiser computes all of its update on the device.
+
+    A replay repeats the numbers that Python had at the capture, as a count of steps.
+    """
     kind = get_class(optimizer["_target_"])
     return kind is torch.optim.SGD or "capturable" in inspect.signature(kind).parameters
 
 
 def _quiet_libraries() -> None:
-    """Lightning's remarks on what is deliberate here."""
+    """Silences what Lightning warns of and what is deliberate here."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in (

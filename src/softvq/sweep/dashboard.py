@@ -151,7 +151,7 @@ def build_report(experiment: str, project: str, entity: str) -> "Report":
 
 
 def specification(experiment: str, project: str, entity: str) -> dict[str, Any]:
-    """What would be sent to W&B."""
+    """What `publish` would send to W&B."""
     parts: dict[str, Any] = {"workspace": build_workspace, "report": build_report}
     models = {name: build(experiment, project, entity)._to_model() for name, build in parts.items()}
     return {name: json.loads(model.model_dump_json(by_alias=True, exclude_none=True)) for name, model in models.items()}

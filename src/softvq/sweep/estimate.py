@@ -21,7 +21,7 @@ Kind = tuple[str, ...]
 
 @dataclass(frozen=True)
 class PastRuns:
-    """What finished runs tell.
+    """The speeds of finished runs.
 
     Attributes:
         steps_per_s: training steps per second, by kind of training and by how many seeds were trained at once.

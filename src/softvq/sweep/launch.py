@@ -85,7 +85,7 @@ def _nonempty(lists: list[list[T]]) -> list[list[T]]:
 
 
 def _trace(planned: PlannedCell) -> Trace:
-    """What changes in the folder of a cell when it begins, and when it fails."""
+    """State of the files that a cell writes when it begins and when it fails: a change tells that it did."""
     folder = cell_of(planned).folder
     return tuple(
         (file.stat().st_mtime_ns, file.stat().st_size) if file.exists() else None
@@ -113,13 +113,13 @@ def _overrides(job: Job) -> list[str]:
 
 
 def _outcomes(job: Job, answer: Any, before: Mapping[str, Trace]) -> dict[str, Outcome]:
-    """What a job says of its cells, by name; for one that died, what their folders say."""
+    """How the cells of a job ended, by name: as the job returned it, or, if it died, as their folders tell."""
     try:
         value = answer.return_value
         reason = f"the job ended without an outcome: {value!r}"
     except stop.Stopped:
         return {planned.name: _stopped(planned) for planned in job}
-    except Exception as error:  # the job's own exception, kept by Hydra, or the launcher's
+    except Exception as error:  # of the job, which Hydra kept, or of the launcher
         value, reason = None, f"{type(error).__name__}: {error}"
     told = value if isinstance(value, list) else []
     if len(told) == len(job) and all(isinstance(outcome, Outcome) for outcome in told):
@@ -129,14 +129,14 @@ def _outcomes(job: Job, answer: Any, before: Mapping[str, Trace]) -> dict[str, O
 
 
 def _confirmed(planned: PlannedCell, outcome: Outcome) -> Outcome:
-    """An outcome as a job told it, unless it is of a finished cell whose results nobody can find."""
+    """An outcome as a job returned it; a failure if a cell is said to be finished and its results are not there."""
     if outcome.status == "finished" and not cell_of(planned).folder.metrics.exists():
         return _lost(planned, f"the job says that it is finished, but {cell_of(planned).folder.metrics} is missing")
     return outcome
 
 
 def _recorded_end(planned: PlannedCell, before: Trace) -> Outcome | None:
-    """The end of a cell as far as its folder tells it; `before` is its trace when it was launched."""
+    """How a cell ended, as far as its folder tells; `before` is its `_trace` when it was launched."""
     cell = cell_of(planned)
     try:
         info = prepared_info(cell.source(), cell.config.data.root)
@@ -155,7 +155,7 @@ def _stopped(planned: PlannedCell) -> Outcome:
 
 
 def _lost(planned: PlannedCell, reason: str) -> Outcome:
-    """The outcome of a cell whose process told nothing: stopped if the sweep was, else failed and recorded so."""
+    """The outcome of a cell whose process died without a word: stopped if the sweep was, else failed."""
     if stop.requested():
         return _stopped(planned)
     return record_failure(cell_of(planned).folder, LostCellError(reason))

@@ -91,7 +91,7 @@ def make_plan(
                 continue
             info = prepared_info(cell.source(), cell.config.data.root)
             planned.state = cell.state(None if info is None else cell.settings(info))
-        except DamagedFileError:  # of this cell's own folder: running it tells, and the others go on
+        except DamagedFileError:  # running the cell says what is wrong with its folder; the others go on
             planned.state = "failed"
         except Exception as error:
             planned.state, planned.message = "invalid", explain(error, overrides)
@@ -104,7 +104,7 @@ def make_plan(
 
 
 def _compare(planned: PlannedCell, first: PlannedCell) -> None:
-    """Says of a cell in the folder of an earlier one whether it is the same cell or has no folder of its own."""
+    """Compares a cell with an earlier one of the same folder: a duplicate, or invalid as the folder is taken."""
     changes = differences(_decisive(cell_of(first)), _decisive(cell_of(planned)))
     if not changes:
         planned.state, planned.message = "duplicate", f"the same cell as {first.name}"
@@ -115,7 +115,7 @@ def _compare(planned: PlannedCell, first: PlannedCell) -> None:
 
 
 def _decisive(cell: Cell) -> dict[str, Any]:
-    """What decides a cell's result, as far as its configuration tells: the settings, and where its images come from."""
+    """What decides a cell's result before its images are read: the settings, and where the images come from."""
     resolved: Any = OmegaConf.to_container(cell.config, resolve=True)
     data = {key: value for key, value in resolved["data"]["source"].items() if key != "verify"}
     return {**result_settings(resolved, ""), "images": data}
@@ -152,7 +152,7 @@ def _call_again(call: Call, function: Callable[[X], Y], arguments: Sequence[X]) 
             for number, value in call(function, [arguments[number] for number in missing]):
                 values[missing[number]] = value
             break
-        except Exception as error:  # joblib's for a worker that died; a call itself raises nothing
+        except Exception as error:  # joblib's, when a worker has died; the function itself raises nothing
             screen.note(f"{type(error).__name__}: {error}")
     return values
 

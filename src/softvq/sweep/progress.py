@@ -55,7 +55,7 @@ class SweepProgress:
         self.close()
 
     def close(self) -> None:
-        """Takes the line away; harmless when repeated."""
+        """Removes the line from the terminal; may be called again."""
         if self._line is not None:
             self._line.stop()
             if self.close in screen.closing:

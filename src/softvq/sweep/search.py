@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 AT_ONCE_ELSEWHERE = 8  # trials at a time where the launcher's size is not known
 BEST_SHOWN = 5
 ENOUGH_TRIALS = 8  # to say which settings matter
-FOR_CHOICES = ("probes", "probes.part", "data.val_fraction")  # what a search needs and its result does not
+FOR_CHOICES = ("probes", "probes.part", "data.val_fraction")  # for choosing; the best trial is trained without
 
 
 def search(
@@ -47,7 +47,7 @@ def search(
     config: DictConfig,
     plan_only: bool,
 ) -> list[Outcome]:
-    """Tries what Optuna proposes until there are enough trials, and tells which was best.
+    """Tries what Optuna proposes until there are enough trials, and shows which was best.
 
     Raises:
         ValueError: for settings that do not fit, or a number that test labels would decide.
@@ -157,7 +157,7 @@ class _Search:
         """The numbers of trials to run next: first those that an earlier session had begun, then new ones."""
         begun = [trial.number for trial in self._having("RUNNING")]
         for number in begun:
-            if number not in self.cells_of:  # it was killed before it had chosen
+            if number not in self.cells_of:  # the session was killed before this trial had its settings
                 self.study.tell(number, state=_failed())
         begun = [number for number in begun if number in self.cells_of]
         while begun:
@@ -247,7 +247,7 @@ class _Search:
 
         if len(self._having("COMPLETE")) < ENOUGH_TRIALS:
             return {}
-        with suppress(Exception), warnings.catch_warnings():  # where all trials are alike
+        with suppress(Exception), warnings.catch_warnings():  # Optuna raises where all trials have one value
             warnings.simplefilter("ignore")
             return dict(get_param_importances(self.study, evaluator=PedAnovaImportanceEvaluator()))
         return {}

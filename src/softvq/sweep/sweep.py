@@ -1,4 +1,4 @@
-"""A sweep: what is missing of a grid of cells is run, and every cell's end is told."""
+"""A sweep: runs what is missing of a grid of cells, and shows how each of them ended."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -35,7 +35,7 @@ class SweepResult:
 
 
 def refuse_dropped_settings(overrides: Sequence[Any]) -> None:
-    """Refuses several experiments in one sweep where Hydra would ignore what their files say to itself.
+    """Refuses several experiments in one sweep where Hydra would ignore the settings under `hydra` in their files.
 
     Hydra chooses the launcher and the swept choices before it splits the sweep into cells, so the settings under
     `hydra` of an experiment that is itself swept are never looked at.
@@ -58,7 +58,7 @@ def refuse_dropped_settings(overrides: Sequence[Any]) -> None:
 def _speaks_to_hydra(experiment: str) -> bool:
     file = CONF_DIR / "experiment" / f"{experiment}.yaml"
     if not file.exists():
-        return False  # composing names the unknown choice
+        return False  # no such experiment: composing it gives the error
     content: Any = OmegaConf.to_container(OmegaConf.load(file), resolve=False) or {}
     defaults = content.get("defaults", [])
     return "hydra" in content or any(
@@ -133,7 +133,7 @@ def run_missing(plan: Plan, launch: Launch, config: DictConfig, progress: SweepP
         progress.ended(found)
 
     def where() -> str:
-        """How far the sweep is: the cells that were broken off, or else how many are done."""
+        """How far the sweep is: the cells that were running, or else how many are done."""
         broken_off = dict.fromkeys(o.message for o in outcomes.values() if o.status == "stopped" and o.message)
         return "; ".join(broken_off) or f"{progress.told()}, {config.hydra.sweep.dir}"
 

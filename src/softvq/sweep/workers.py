@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from softvq import stop
 from softvq.config.launcher import jobs_at_a_time, kind
 from softvq.console import screen
-from softvq.run.process import end_with, heed, leave_quickly, stop_file
+from softvq.run.process import end_with, leave_quickly, stop_file, stop_with_sweep
 from softvq.surroundings import shut_out_matplotlib_settings
 
 # Joblib's process that tidies up after workers takes this from `sys.warnoptions`: it would warn of each folder that a
@@ -84,9 +84,9 @@ def _numbered(function: Callable[[X], Y], number: int, argument: X) -> tuple[int
 
 
 def _begin_worker(sweep: int, stop_file: str) -> None:
-    """What a worker does before its first call."""
+    """Sets a worker up: called once, before its first function."""
     end_with(sweep)
-    heed(Path(stop_file))
+    stop_with_sweep(Path(stop_file))
     leave_quickly()
     shut_out_matplotlib_settings()
     screen.mute()  # the sweep shows one line for all workers; what a cell prints goes to its run.log

@@ -80,7 +80,7 @@ class CurveLogger(Tracker):
         return ",".join(cells) + "\n"
 
     def save(self) -> None:
-        """Has the disk keep the rows."""
+        """Writes the rows to the disk itself, so that a power loss does not cost them."""
         if self.path.exists():
             sync(self.path)
 

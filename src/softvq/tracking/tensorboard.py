@@ -49,7 +49,7 @@ class TensorBoardTracker(Tracker):
         values = {name: value for name, value in metrics.items() if name != "epoch"}
         logger = self._open(purge_step=step)
         logger.log_metrics(values, step)
-        logger.experiment.flush()  # a killed run keeps what its checkpoint builds on
+        logger.experiment.flush()  # so that a killed run has the rows up to its checkpoint
 
     def finalize(self, status: str) -> None:
         if self._logger is not None and status != "success":  # after a success `finish` closes it

@@ -31,7 +31,7 @@ class Tracker(Logger):
         return ""
 
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
-        """The configuration is in the run's `config.yaml`."""
+        """Does nothing: trackers read the configuration from the run's `config.yaml`."""
 
     @abstractmethod
     def finish(self, metrics: Mapping[str, Any], folder: RunFolder) -> None:
@@ -70,7 +70,7 @@ class Tolerant(Tracker):
     """Passes everything on to a tracker; when that raises, a message is shown, and the run goes on without it.
 
     Args:
-        tracker: what is followed.
+        tracker: to which everything is passed on.
         tell: shows a message.
     """
 
@@ -96,6 +96,6 @@ class Tolerant(Tracker):
     def _attempt(self, action: Callable[[], None]) -> None:
         try:
             action()
-        except Exception as error:  # nothing that a tracker's library raises may end the run
+        except Exception as error:  # whatever the tracker's library raises, the run goes on
             self.failed = True
             self.tell(without(self.name, error))

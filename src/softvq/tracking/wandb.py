@@ -69,7 +69,7 @@ def run_id(experiment: str, folder: RunFolder, settings_hash: str) -> str:
 
 
 def _about(folder: RunFolder, project: str, entity: str | None, tags: Sequence[str]) -> dict[str, Any]:
-    """What `wandb.init` is told of a run, read from its `config.yaml`."""
+    """The arguments of `wandb.init` for a run, read from its `config.yaml`."""
     config: Any = OmegaConf.to_container(OmegaConf.load(folder.config))
     experiment, settings = config["experiment_name"], config_hash(config["result_settings"])
     return {
@@ -151,7 +151,7 @@ class OnlineTracker(Tracker):
 
     Args:
         folder: of the run.
-        about: what `wandb.init` is told.
+        about: the arguments of `wandb.init`.
 
     Raises:
         wandb.errors.Error: if the server refuses.

@@ -23,13 +23,13 @@ from softvq.training.checkpoint_content import FORMAT, fault_of, other_optimizer
 from softvq.training.replicas import stacked_state, state_of_member
 
 WARM_UP_STEPS = 50
-AGREED_STEPS = 10  # between two questions of several devices' processes to the first of them
-STACKED, SINGLE = "net.stacked.model.", "net."  # what precedes an autoencoder's own names of its weights in the module
+AGREED_STEPS = 10  # between two times at which the processes of several devices ask the first whether to save
+STACKED, SINGLE = "net.stacked.model.", "net."  # before an autoencoder's own names of weights, in the module
 
 
 @dataclass(frozen=True)
 class Identity:
-    """What a checkpoint belongs to."""
+    """The run that a checkpoint belongs to."""
 
     config_hash: str
     seed: int
@@ -77,7 +77,7 @@ def read_checkpoint(path: Path, identity: Identity | None = None) -> dict[str, A
     except pickle.UnpicklingError as error:
         reason = "it holds something else than numbers and names, which could run a program and is not loaded"
         raise DamagedFileError(path, reason) from error
-    except Exception as error:  # torch raises whatever unpickling strange bytes comes upon
+    except Exception as error:  # strange bytes make torch raise anything
         reason = printable(str(error).splitlines()[0]) if str(error) else type(error).__name__
         raise DamagedFileError(path, reason) from error
     if fault := fault_of(content):
@@ -107,7 +107,7 @@ class Generations:
 
     @property
     def previous(self) -> Path:
-        """Of the save before the last."""
+        """The file of the checkpoint before the last."""
         return self.last.with_name(PREVIOUS)
 
     def readable(self, identity: Identity, tell: Callable[[str], None]) -> dict[int, Path]:
@@ -151,9 +151,9 @@ class RunCheckpoints(CheckpointIO):
     Each file is what a run of that seed alone would have written, from which it can go on alone.
 
     Args:
-        runs: the files of each member, and what it is.
+        runs: the files of each member, and the run that they must belong to.
         models: the members, whose weights are loaded.
-        alive: tells the numbers of the members whose training goes on; what a failed one has is left as it is.
+        alive: returns the numbers of the members whose training goes on; the files of a failed one stay as they are.
         resume_from: file of each member to go on from; empty to begin.
     """
 
@@ -236,12 +236,12 @@ class ResumeCheckpoint(L.Callback):
         after_s: seconds of training before the first.
         every_s: seconds between two, at least.
         time_fraction: part of the time trained so far between two, at least.
-        where: tells, for a person who stops the run, how far it is and where it goes on from.
+        where: returns how far the run is and where it goes on from, for a person who stops it.
 
     Attributes:
         trained_s: seconds of training, earlier sessions included.
         steps_per_s: from step 50 of this session to its last.
-        began: whether training has begun or gone on, so that all of a checkpoint has been taken over.
+        began: whether the first batch has begun: by then everything in the checkpoint has been loaded.
     """
 
     def __init__(
@@ -281,7 +281,7 @@ class ResumeCheckpoint(L.Callback):
     def _decide(self, trainer: L.Trainer) -> tuple[bool, int | None]:
         """Whether to save now, and by which signal the process was told to stop, if it was.
 
-        Several devices' processes would wait for one another if they decided by their own clocks: the first one does.
+        The first process decides for all devices: by its own clock, one would save while others waited for its step.
         """
         decision = (self.trained_s >= self._next_save, stop.requested())
         if trainer.world_size == 1:

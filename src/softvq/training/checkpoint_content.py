@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-FORMAT = 2  # 1: until runs recorded what they are; those still load
+FORMAT = 2  # of what is written; checkpoints of format 1, which do not say what run they are of, still load
 KINDS = {
     "state_dict": Mapping,
     "optimizer_states": list,
@@ -20,7 +20,7 @@ STEPS_TAKEN = ("fit_loop", "epoch_loop.manual_optimization.optim_step_progress",
 
 
 def fault_of(content: Any) -> str | None:
-    """What is wrong with what a file held, if anything; nothing of it is built."""
+    """What is wrong with the content of a file, or None; nothing is built from it."""
     if not isinstance(content, dict) or "curve" not in content:
         return "it holds no trained model"
     for name, kind in KINDS.items():
@@ -41,14 +41,14 @@ def fault_of(content: Any) -> str | None:
 
 
 def _steps_taken(loops: Any) -> Any:
-    """The steps that Lightning counts."""
+    """How many steps Lightning has counted."""
     for name in STEPS_TAKEN:
         loops = loops.get(name) if isinstance(loops, Mapping) else None
     return loops
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether a value is a tensor with its numbers, one after the other."""
+    """Whether a value is a tensor whose numbers all lie in memory: not sparse, and without strides that repeat some."""
     return (
         isinstance(value, Tensor)
         and value.layout is torch.strided

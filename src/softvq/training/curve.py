@@ -20,7 +20,7 @@ class NonFiniteLossError(RuntimeError):
 
 
 class Curve:
-    """What has been added up of a run since the last row of its training curve.
+    """Sums over the steps of a run since the last row of its training curve.
 
     Args:
         sums: of the terms, by name.
@@ -44,7 +44,7 @@ class Curve:
             bad = [(name, value) for name, value in zip(names, row, strict=True) if not math.isfinite(value)]
             if bad:  # the first one is the loss itself, the sum of the others
                 raise NonFiniteLossError(step, *bad[min(1, len(bad) - 1)])
-        if self.sums.keys() != set(names):  # of a checkpoint by another version, which had other terms
+        if self.sums.keys() != set(names):  # the checkpoint is of another version, whose terms had other names
             known = all(name in self.sums for name in names)
             self.sums, self.steps = ({name: self.sums[name] for name in names}, self.steps) if known else ({}, 0)
         self.steps += len(rows)

@@ -78,7 +78,7 @@ class DeviceProcesses(LightningEnvironment):
     def __init__(self, rank: int, port: int | None, start: Callable[[int, int], list[subprocess.Popen[bytes]]]) -> None:
         super().__init__()
         self.rank, self.start = rank, start
-        self._main_port = port or -1  # Lightning finds a free one
+        self._main_port = port or -1  # with -1 Lightning finds a free one
         self.others: list[subprocess.Popen[bytes]] = []
         self.set_global_rank(rank)
 

@@ -13,7 +13,7 @@ from softvq.console import duration, screen
 from softvq.console.bars import Bar, Pace, left, rate
 from softvq.data.dataset import DatasetInfo
 
-Report = Callable[[int, int], None]  # (done, total): how a probe says how far it is
+Report = Callable[[int, int], None]  # (done, total): called by a probe to say how far it is
 PATIENCE_S = 2.0  # before a probe is mentioned
 LINES = 10  # in a run, at most, unless it is slow
 SOON_S = 5.0  # between two lines of a fast run, at least
@@ -82,7 +82,7 @@ class TrainingLines(L.Callback):
     Args:
         announce: takes the first lines.
         show: takes the others.
-        label: says whose lines they are, as several runs may print at once.
+        label: begins each line, as several runs may print at once.
         about: what is known of the run before training.
         clock: in seconds.
     """

@@ -39,7 +39,7 @@ class StackedAutoencoders(nn.Module):
         super().__init__()
         self.stacked = _Loss(_stacked(members))
         variances = [getattr(member.reconstruction, "variance", None) for member in members]
-        # They differ where each seed has validation images of its own.
+        # Seeds that hold out different validation images have training pixels of different variance.
         several = None if len(set(variances)) == 1 else torch.tensor(variances)
         self.register_buffer("variances", several, persistent=False)
         self.variances: Tensor | None
@@ -120,5 +120,5 @@ def stacked_state(members: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _is_stacked(key: str, value: Any) -> bool:
-    """Whether an entry of an optimiser's state has a part for each member; its count of steps is everybody's."""
+    """Whether an entry of an optimiser's state has a part for each member; the count of steps is one for all."""
     return isinstance(value, Tensor) and key != "step"

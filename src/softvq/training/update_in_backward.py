@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-LARGE = 2**14  # numbers from which a gradient is worth using at once; one call updates all smaller parameters later
+LARGE = 2**14  # numbers in a parameter that is updated in backward; one call updates all smaller ones later
 
 
 def can_update_in_backward(optimizer: Optimizer) -> bool:
@@ -58,5 +58,5 @@ def _update(own: Optimizer, group: dict[str, Any], parameter: nn.Parameter) -> N
     # A callback may have changed a setting, as a schedule of the learning rate does.
     own.param_groups[0].update({key: value for key, value in group.items() if key != "params"})
     own.step()
-    torch.autograd.graph.increment_version(parameter)  # a fused update does not tell autograd of itself
+    torch.autograd.graph.increment_version(parameter)  # autograd does not notice a fused update by itself
     parameter.grad = None

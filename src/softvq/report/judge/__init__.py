@@ -1,1 +1,1 @@
-"""Judges what was read: entries over seeds, experiments, the paper's tables and claims, statistics."""
+"""Groups runs over seeds, sets them beside the paper's tables, and tests its claims."""

@@ -22,12 +22,12 @@ from softvq.report.judge.statistics import (
     verdict,
 )
 
-UNTESTABLE = ("not run", "too few seeds", "no spread")  # equal values over seeds are ignored seeds, not certainty
-Values = Mapping[Any, float]  # by seed, or under None where one value stands for every seed
+UNTESTABLE = ("not run", "too few seeds", "no spread")  # no spread: equal values mean that seeds were ignored
+Values = Mapping[Any, float]  # seed -> value; the seed None stands for every seed
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Inequality:
     """One inequality of a claim.
 
     `amount` is what is held against `reference`: a difference, a gain or a value, summarised over seeds; for a spread
@@ -48,7 +48,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim and what the runs say to it.
+    """A claim of the paper and how the runs decide it.
 
     `outcome`: supported, contradicted, undecided; match, above or below for a gain; not run; too few seeds; no
     spread; by eye.
@@ -60,7 +60,7 @@ class Claim:
     quote: str
     where: str
     reading: str
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[Inequality, ...]
     outcome: str
     p: float | None = None
     p_against: float | None = None
@@ -96,7 +96,7 @@ def _is_gain(claim: Claim) -> bool:
     return any(comparison.kind == "gain" for comparison in claim.comparisons)
 
 
-def _untested(source: Mapping[str, Any], comparisons: tuple[Comparison, ...]) -> Claim:
+def _untested(source: Mapping[str, Any], comparisons: tuple[Inequality, ...]) -> Claim:
     identity, title, quote, where, reading = (str(source[k]) for k in ("id", "title", "quote", "where", "reading"))
     claim = Claim(identity, title, quote, where, reading, comparisons, outcome="by eye")
     if not comparisons:
@@ -122,14 +122,14 @@ def _decide(claim: Claim, adjusted: float, against: float) -> Claim:
     return replace(claim, outcome=outcome, adjusted=adjusted, adjusted_against=against)
 
 
-def _comparisons(source: Mapping[str, Any], tables: PaperTables) -> Iterator[Comparison]:
+def _comparisons(source: Mapping[str, Any], tables: PaperTables) -> Iterator[Inequality]:
     for group in source["comparisons"]:
         for data in group["data"]:
             for metric in group["metrics"]:
                 yield from _compared(group, data, metric, tables)
 
 
-def _compared(group: Mapping[str, Any], data: str, metric: str, tables: PaperTables) -> Iterator[Comparison]:
+def _compared(group: Mapping[str, Any], data: str, metric: str, tables: PaperTables) -> Iterator[Inequality]:
     where = f"{data_name(data)}, {LABELS[metric]}"
     own, other = group.get("with", {}), group.get("than_with", {})
     if "gain" in group:
@@ -137,26 +137,26 @@ def _compared(group: Mapping[str, Any], data: str, metric: str, tables: PaperTab
     elif "spread" in group:
         for model in group["spread"]:
             yield _spread(
-                Comparison(f"{row_name(model)} ({where})", metric, "spread", group["below"]), data, model, tables
+                Inequality(f"{row_name(model)} ({where})", metric, "spread", group["below"]), data, model, tables
             )
     elif isinstance(group["than"], float):
         for model in group["larger"]:
-            plain = Comparison(f"{row_name(model)} ({where})", metric, "above", group["than"])
+            plain = Inequality(f"{row_name(model)} ({where})", metric, "above", group["than"])
             yield _tested(plain, _values(tables, data, model, own, metric))
     else:
         for rival in group["than"]:
             mine, theirs = f"{row_name(group['larger'])}{_with(own)}", f"{row_name(rival)}{_with(other)}"
-            plain = Comparison(f"{mine} {MINUS} {theirs} ({where})", metric, "larger")
+            plain = Inequality(f"{mine} {MINUS} {theirs} ({where})", metric, "larger")
             pairs = _pairs(
                 _values(tables, data, group["larger"], own, metric), _values(tables, data, rival, other, metric)
             )
             yield _tested(plain, None if pairs is None else [a - b for a, b in pairs])
 
 
-def _gain(group: Mapping[str, Any], data: str, metric: str, where: str, tables: PaperTables) -> Comparison:
+def _gain(group: Mapping[str, Any], data: str, metric: str, where: str, tables: PaperTables) -> Inequality:
     relative = bool(group.get("relative"))
     label = f"{row_name(group['gain'])} {MINUS} {row_name(group['over'])} ({where}{', relative' if relative else ''})"
-    plain = Comparison(label, metric, "gain", group["by"], relative)
+    plain = Inequality(label, metric, "gain", group["by"], relative)
     pairs = _pairs(
         _values(tables, data, group["gain"], {}, metric),
         _values(tables, data, group["over"], {}, metric),
@@ -169,7 +169,7 @@ def _gain(group: Mapping[str, Any], data: str, metric: str, where: str, tables: 
     return replace(plain, amount=summarize(gains))
 
 
-def _spread(plain: Comparison, data: str, model: str, tables: PaperTables) -> Comparison:
+def _spread(plain: Inequality, data: str, model: str, tables: PaperTables) -> Inequality:
     values = _values(tables, data, model, {}, plain.metric)
     if values is None:
         return replace(plain, state="not run")
@@ -180,8 +180,8 @@ def _spread(plain: Comparison, data: str, model: str, tables: PaperTables) -> Co
     return _with_p(plain, numbers, p, against)
 
 
-def _tested(plain: Comparison, values: Values | list[float] | None) -> Comparison:
-    """The t-test of values, or differences, against the comparison's reference."""
+def _tested(plain: Inequality, values: Values | list[float] | None) -> Inequality:
+    """An inequality with its t-test: values, or differences, against its reference."""
     if values is None:
         return replace(plain, state="not run")
     numbers = list(values.values()) if isinstance(values, Mapping) else values
@@ -191,13 +191,13 @@ def _tested(plain: Comparison, values: Values | list[float] | None) -> Compariso
     return _with_p(plain, numbers, greater(numbers, plain.reference), against)
 
 
-def _with_p(plain: Comparison, numbers: Sequence[float], p: float | None, against: float | None) -> Comparison:
+def _with_p(plain: Inequality, numbers: Sequence[float], p: float | None, against: float | None) -> Inequality:
     state = "no spread" if p is None else "compared"
     return replace(plain, state=state, amount=summarize(numbers), p=p, p_against=against)
 
 
 def _values(tables: PaperTables, data: str, model: str, settings: Mapping[str, Any], metric: str) -> Values | None:
-    """Seed -> value of one entry, under the seed None where one value stands for all; None where it was not run."""
+    """Seed -> value of an entry; under the seed None for a model without seeds. None where it was not run."""
     entry = tables.variant(data, model, {key: str(value) for key, value in settings.items()})
     values = entry.values(metric) if entry is not None else {}
     if values and model in SEEDLESS:
@@ -206,7 +206,7 @@ def _values(tables: PaperTables, data: str, model: str, settings: Mapping[str, A
 
 
 def _pairs(ours: Values | None, theirs: Values | None) -> list[tuple[float, float]] | None:
-    """The values of the seeds that both have; a value without a seed goes with each of the other's."""
+    """Pairs of values with equal seeds; a value without a seed is paired with every value of the other."""
     if ours is None or theirs is None:
         return None
     seeds = ours if None in theirs else theirs

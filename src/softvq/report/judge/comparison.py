@@ -7,17 +7,17 @@ from typing import Any
 from softvq.report.read.fields import flat
 from softvq.report.read.run import Run
 
-Row = tuple[str, Any, Any]  # name, and the value of either run; None where it has none
+Row = tuple[str, Any, Any]  # name, value of the first run, value of the second; None for a missing value
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two runs.
+    """Two runs and their differences.
 
     Attributes:
-        settings: of those that decide the result, the ones that differ.
-        circumstances: where and how they ran, where that differs.
-        more: numbers beside the probes and the reconstruction error: steps, diagnostics, times.
+        settings: those that decide the result and differ.
+        circumstances: differences in where and how they ran, as the device.
+        more: numbers beside probes and reconstruction error: steps, diagnostics, times.
     """
 
     first: Run
@@ -47,7 +47,7 @@ def _rows(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Row]:
 
 
 def _trainer(run: Run) -> dict[str, Any]:
-    """The settings of the trainer that decide no result."""
+    """The settings of the trainer that do not change the result."""
     settings, deciding = (flat({"trainer": part.get("trainer", {})}) for part in (run.config, run.settings))
     return {key: value for key, value in settings.items() if key not in deciding}
 

@@ -20,8 +20,8 @@ class Entry:
         data: the name of the data, and their content's checksum where several contents go by one name.
         departures: what sets these settings apart from the defaults.
         runs: those that count, in the order of their seeds.
-        repeats: further runs of a seed that is there already; equal settings, so they add nothing.
-        lost: runs of these settings that failed, as those whose loss became NaN.
+        repeats: further runs of a seed in `runs`, with equal settings; they are not counted.
+        lost: runs of these settings that failed, for one because the loss became NaN.
         notes: what a reader of the numbers should know.
     """
 
@@ -39,12 +39,12 @@ class Entry:
 
     @property
     def first(self) -> Run:
-        """Any one of its runs: they have their settings in common."""
+        """One of its runs, to read the settings from: all have the same."""
         return (*self.runs, *self.lost)[0]
 
     @property
     def seedless(self) -> bool:
-        """Whether no random number decides the result, so that one run is all there is to know."""
+        """Whether no random number decides the result, so that one run stands for every seed."""
         return self.bottleneck in SEEDLESS
 
     @property
@@ -54,7 +54,7 @@ class Entry:
 
     @property
     def metrics(self) -> list[str]:
-        """The numbers that some run has."""
+        """The names of the numbers that some run has."""
         return list(dict.fromkeys(name for run in self.runs for name in run.values))
 
     def values(self, metric: str) -> dict[int, float]:
@@ -62,7 +62,7 @@ class Entry:
         return {run.seed: run.values[metric] for run in self.runs if metric in run.values}
 
     def summary(self, metric: str) -> Summary | None:
-        """Over the seeds; None without any."""
+        """Mean and interval of a number over the seeds; None where no run has it."""
         values = list(self.values(metric).values())
         return summarize(values) if values else None
 

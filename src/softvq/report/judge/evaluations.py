@@ -1,4 +1,4 @@
-"""What was measured of an entry's runs later, by another protocol, at another tap or on other data."""
+"""What `softvq evaluate` measured of an entry's runs: by another protocol, at another tap or on other data."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Evaluated:
     values: dict[str, dict[int, float]]
 
     def summary(self, metric: str) -> Summary | None:
-        """Over the seeds; None without any."""
+        """Mean and interval of a number over the seeds; None where no run has it."""
         values = list(self.values.get(metric, {}).values())
         return summarize(values) if values else None
 
@@ -43,5 +43,5 @@ def evaluated(entry: Entry) -> list[Evaluated]:
 
 
 def _protocol(evaluation: Evaluation) -> str:
-    """The protocol's name, and its seed where that is not the usual one."""
+    """The protocol's name, followed by the seed of its probes unless that is 0."""
     return f"{evaluation.protocol}, probes.seed={evaluation.seed}" if evaluation.seed else evaluation.protocol

@@ -1,4 +1,4 @@
-"""An experiment as it was run: its entries, the settings that it varied, and those that all of it has in common."""
+"""An experiment as it was run: its entries, the settings that it varied, and those that all entries share."""
 
 import re
 from collections import defaultdict
@@ -22,10 +22,10 @@ class Experiment:
     """The runs of one `experiment_name`.
 
     Attributes:
-        name: of the experiment; empty where runs say none.
+        name: of the experiment; empty for runs that name none.
         entries: its rows, in the paper's order of data and models.
         keys: the settings in which its rows differ, beyond data and model.
-        common: settings that depart from the defaults in all of them alike: key, value, default.
+        common: settings that differ from the defaults in all rows alike: key, value, default.
     """
 
     name: str
@@ -73,24 +73,24 @@ class Experiment:
                 yield key, several
 
     def title(self, entry: Entry, without: str = "") -> str:
-        """What tells a row from the others: its model, and the varied settings that it has."""
+        """The title of a row: its model, and its values of the varied settings."""
         parts = [row_name(entry.bottleneck)]
         if len(self.data) > 1:
             parts.append(f"on {data_name(entry.data)}")
         values = {key: value_of(entry, key) for key in self.keys if key != without}
-        if values.get("fidelity") == "paper":  # the usual one
+        if values.get("fidelity") == "paper":  # the default is not mentioned
             del values["fidelity"]
         parts += [f"{self.heading(key)} = {brief(value)}" for key, value in values.items() if value is not None]
         return ", ".join(parts)
 
     def heading(self, key: str) -> str:
-        """A setting's name without what goes before it, where that tells it from the others: `K` for `bottleneck.K`."""
+        """The last part of a setting's key, as `K` of `bottleneck.K`; all of it where two would be alike."""
         last = _last(key)
         return last if [_last(other) for other in self.keys].count(last) == 1 else key
 
 
 def make_experiments(runs: Iterable[Run], defaults: DefaultSettings) -> list[Experiment]:
-    """One for each name of an experiment that some finished or failed run has, the paper's tables first."""
+    """The experiments by which finished and failed runs are named, the paper's tables first."""
     by_name: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
         if run.status in (FINISHED, FAILED):
@@ -100,7 +100,7 @@ def make_experiments(runs: Iterable[Run], defaults: DefaultSettings) -> list[Exp
 
 
 def value_of(entry: Entry, key: str) -> Any:
-    """An entry's value of a setting; None where it has none, as a floor that is never trained has no steps."""
+    """An entry's value of a setting; None where it has none, as `untrained` has no steps."""
     if key in ("fidelity", "protocol"):
         return getattr(entry, key)
     if key == STEPS and entry.bottleneck in FLOORS:
@@ -139,9 +139,9 @@ def _departing(entries: Sequence[Entry]) -> set[str]:
 
 
 def _varying_where_unknown(entries: Sequence[Entry]) -> set[str]:
-    """Settings that differ among the entries of one model whose defaults nothing tells.
+    """Settings that differ among those entries of a model whose defaults cannot be composed.
 
-    Of several that always change together (a width, and what is derived from it) the shortest name counts.
+    Of settings that always change together, as a width and what is computed from it, only the shortest name is taken.
     """
     found: set[str] = set()
     for bottleneck in {entry.bottleneck for entry in entries if not entry.departures.known}:
@@ -163,7 +163,7 @@ def _values(entries: Sequence[Entry], key: str) -> set[Any]:
 
 
 def _last(key: str) -> str:
-    """The last part of a dotted key that says something: `SoftVQ` is the class of `bottleneck._target_`."""
+    """The last part of a dotted key: `K` of `bottleneck.K`, and `bottleneck` of `bottleneck._target_`."""
     return key.removesuffix("._target_").rpartition(".")[2]
 
 

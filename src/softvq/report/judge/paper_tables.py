@@ -1,4 +1,4 @@
-"""The paper's Tables 1 and 2 as they come out here: the entries whose steps, network and protocol are the paper's."""
+"""The paper's Tables 1 and 2, filled with the entries whose steps, network and protocol are the paper's."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,9 +16,9 @@ class PaperTables:
     """The rows of both tables under one fidelity.
 
     Attributes:
-        fidelity: to the paper's text, or to its released code.
-        entries: (data, bottleneck) -> entry, empty where nothing was run.
-        variants: the paper's conditions, but settings of one model's own.
+        fidelity: `paper` or `released`.
+        entries: (data, bottleneck) -> entry; an entry without runs where there are none.
+        variants: entries under the paper's conditions whose bottleneck has other settings, as another K.
     """
 
     fidelity: str
@@ -35,7 +35,7 @@ class PaperTables:
         return sorted({bottleneck for name, bottleneck in self.entries if name in data}, key=row_order)
 
     def variant(self, data: str, bottleneck: str, settings: Mapping[str, str]) -> Entry | None:
-        """The entry with exactly these settings of its own."""
+        """The entry of a model whose bottleneck differs from the defaults by exactly these settings; None without."""
         if not settings:
             return self.entries.get((data, bottleneck))
         for entry in self.variants:
@@ -46,18 +46,18 @@ class PaperTables:
 
 
 def is_the_papers_setting(entry: Entry) -> bool:
-    """Whether an entry's steps, network and protocol are the paper's, so that its numbers can stand beside these."""
+    """Whether steps, network and protocol are the paper's, so that the numbers can stand beside the paper's."""
     conditions = (entry.protocol, entry.tap) == (PROTOCOL, TAP) and entry.departures.known
     return conditions and not entry.departures.shared and entry.data in PAPER_DATA
 
 
 def is_a_row_of_the_paper(entry: Entry) -> bool:
-    """Whether it is, besides, the row's own model: K, beta and weights are the paper's too."""
+    """Whether, besides, the bottleneck's settings are the paper's: K, beta and weights."""
     return is_the_papers_setting(entry) and not entry.departures.own
 
 
 def paper_number(entry: Entry, metric: str) -> float | None:
-    """The paper's number that an entry can be held against; None where there is none."""
+    """The paper's number with which an entry can be compared; None where there is none."""
     return published(entry.data, entry.bottleneck).get(metric) if is_a_row_of_the_paper(entry) else None
 
 
@@ -67,10 +67,10 @@ def paper_verdict(entry: Entry, metric: str) -> str:
 
 
 def make_paper_tables(entries: Iterable[Entry], fidelities: Sequence[str] = ()) -> list[PaperTables]:
-    """The tables under each fidelity; those of the first one wanted are there even without a run.
+    """The tables under each fidelity that has runs; the first of `fidelities` has tables even without any.
 
     Args:
-        entries: all that was run, whatever its setting.
+        entries: of all settings; those that are not the paper's are left out.
         fidelities: only these; empty for all.
     """
     wanted = [fidelity for fidelity in FIDELITIES if not fidelities or fidelity in fidelities]
@@ -80,7 +80,7 @@ def make_paper_tables(entries: Iterable[Entry], fidelities: Sequence[str] = ()) 
 
 
 def _tables(fidelity: str, entries: Sequence[Entry]) -> PaperTables:
-    """Of several entries for one place (of different ages) the one that knows most of today's settings counts."""
+    """The tables under one fidelity; of several entries for one place, the one that has most of today's settings."""
     tables = PaperTables(fidelity)
     for data in PAPER_DATA:
         for bottleneck in ROWS:

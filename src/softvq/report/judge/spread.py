@@ -37,7 +37,7 @@ class Spread:
 
 
 def spreads(tables: PaperTables) -> list[Spread]:
-    """Of each trained row of the paper's tables that has three seeds."""
+    """The spread of each trained row of the paper's tables that has at least three seeds."""
     return list(_spreads(tables.entries.values(), tables))
 
 
@@ -53,7 +53,7 @@ def _spreads(entries: Iterable[Entry], tables: PaperTables) -> Iterator[Spread]:
 
 
 def _seeds(entry: Entry, rival: Entry) -> int | None:
-    """From the differences to soft VQ on the same seeds."""
+    """The seeds that are needed, estimated from the differences to soft VQ on the same seeds."""
     mine, theirs = entry.values(METRIC), rival.values(METRIC)
     differences = [theirs[seed] - value for seed, value in mine.items() if seed in theirs]
     if entry.bottleneck == RIVAL or len(differences) < FEWEST_SEEDS:

@@ -1,4 +1,4 @@
-"""Means, intervals and tests over seeds: the seed is the unit, whatever the number of images."""
+"""Means, intervals and tests over seeds; a seed counts as one observation, however many images it was tested on."""
 
 import math
 from bisect import bisect_left
@@ -12,7 +12,7 @@ LEVEL = 0.05
 POWER = 0.8
 FEWEST_SEEDS = 3
 ONE_POINT = 0.01  # within which "the variances of all the results" lie, the paper says
-WIDEST_MATCH = 0.03  # half an interval that may be called a match: a difference of three points would have shown
+WIDEST_MATCH = 0.03  # half the widest interval that may be called a match: it would show a difference of 3 points
 MOST_SEEDS = 1000
 
 
@@ -20,7 +20,7 @@ MOST_SEEDS = 1000
 class Summary:
     """What n seeds gave. Standard deviation (with n - 1) and 95 % interval exist from three seeds on.
 
-    Equal values have neither: seeds that change nothing were ignored, and say nothing about how results vary.
+    Equal values have neither: they come of seeds that were ignored, and do not show how results vary.
     """
 
     n: int
@@ -61,16 +61,17 @@ def summarize(values: Sequence[float]) -> Summary:
 
 
 def verdict(ours: Summary | None, reference: float | None, seedless: bool = False) -> str:
-    """How a mean over seeds stands to a number without an interval of its own.
+    """Compares a mean over seeds with a published number, which has no interval of its own.
 
-    `above` and `below`: the interval lies wholly more than one point from the number. `match`: it does not, and is at
-    most three points wide to either side. `undecided`: it does not, and is wider, so that it says nothing. `no spread`:
-    all seeds gave the same. `too few seeds`: fewer than three. `not run`: without a result; nothing without a number.
+    `above` and `below`: all of the interval is more than one point away from the number. `match`: some of it is within
+    one point, and it reaches at most three points to either side. `undecided`: some of it is within one point, and it
+    is wider. `no spread`: all seeds gave the same value. `too few seeds`: fewer than three. `not run`: no result. Empty
+    where there is no published number.
 
     Args:
         ours: the result.
-        reference: what it is held against.
-        seedless: one value is all there is to know; then one point alone decides.
+        reference: the published number.
+        seedless: the result is one value without an interval: `match` within one point of the number.
     """
     if ours is None:
         return "not run"
@@ -112,7 +113,7 @@ def spread_above(values: Sequence[float], limit: float) -> float | None:
 
 
 def spread_interval(std: float, n: int) -> tuple[float, float]:
-    """95 % interval of the standard deviation of which n normal values gave an estimate."""
+    """95 % interval of a standard deviation that was estimated from n normal values."""
     low, high = (float(stats.chi2.ppf(level, n - 1)) for level in (1 - LEVEL / 2, LEVEL / 2))
     return std * math.sqrt((n - 1) / low), std * math.sqrt((n - 1) / high)
 
@@ -139,7 +140,10 @@ def seeds_needed(std: float, difference: float = WIDEST_MATCH) -> int | None:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p-values: the family's error stays below the level. Reference: Holm (1979)."""
+    """p-values adjusted for testing several hypotheses at once, after Holm (1979).
+
+    Rejecting where they are below a level keeps the probability of any false rejection below that level.
+    """
     adjusted = [0.0] * len(p_values)
     largest = 0.0
     for rank, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):

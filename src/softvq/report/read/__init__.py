@@ -1,1 +1,1 @@
-"""Reads run folders, and what their settings are beside today's defaults."""
+"""Reads run folders, and finds how their settings differ from today's defaults."""

@@ -1,4 +1,4 @@
-"""All that lies below the folders of runs: results, failures, what is incomplete and what cannot be read."""
+"""Collects the runs below some folders: finished, failed and unfinished ones, and those that cannot be read."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from softvq.report.read.searches import SEARCH, Search, read_search, search_file
 
 @dataclass(frozen=True)
 class Remark:
-    """A folder whose configuration is not known, or whose files cannot be used, and why."""
+    """A folder that gives no run, and the reason."""
 
     folder: str
     reason: str
@@ -24,13 +24,13 @@ class Remark:
 
 @dataclass
 class Collection:
-    """What was found.
+    """The runs that were found, and the folders that give none.
 
     Attributes:
-        runs: whose configuration is known, whatever became of them.
-        failed: before they had a configuration.
-        damaged: whose files cannot be read or disagree; nothing of them counts.
-        searches: that chose which runs there are.
+        runs: those with a configuration, of any status.
+        failed: runs that failed before their configuration was written.
+        damaged: folders with files that cannot be read or that contradict each other; none of their numbers is used.
+        searches: the searches by which `hydra/sweeper=search` chose settings, each with its trials among the runs.
     """
 
     runs: list[Run] = field(default_factory=list)
@@ -39,11 +39,11 @@ class Collection:
     searches: list[Search] = field(default_factory=list)
 
     def of(self, status: str) -> list[Run]:
-        """The runs of one status."""
+        """The runs that have this status."""
         return [run for run in self.runs if run.status == status]
 
     def counts(self) -> dict[str, int]:
-        """How many there are of each kind."""
+        """Status -> number of runs; damaged ones are counted, too."""
         counts = {status: len(self.of(status)) for status in (FINISHED, STOPPED_EARLY, FAILED, UNFINISHED)}
         counts[FAILED] += len(self.failed)
         return {**counts, "damaged": len(self.damaged)}

@@ -11,7 +11,7 @@ LARGEST_CURVE = 2**26  # bytes; 400,000 logged steps of a dozen numbers
 
 
 def read_curve(path: Path) -> dict[str, list[tuple[int, float]]]:
-    """Metric -> (step, value) in the order of the rows; a line that a killed process left unfinished does not count.
+    """Metric -> (step, value) in the order of the rows; an unfinished last line of a killed run is left out.
 
     Args:
         path: of a metrics.csv.

@@ -1,4 +1,4 @@
-"""What a run's settings are beside those that `conf/` gives the same choices today."""
+"""How the settings of a run differ from those that `conf/` gives the same choices today."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from softvq.report.read.run import Departures, Run
 
 NAME = re.compile(r"[\w.-]+")
 CHOSEN_GROUPS = ("network", "reconstruction", "optimizer", "trainer")  # beyond data, bottleneck, fidelity and probes
-LEFT_TO_THE_DATA = ("data.pixel_offset", "data.output_activation")  # one's own data have no default of these
+LEFT_TO_THE_DATA = ("data.pixel_offset", "data.output_activation")  # these have no default where the data are one's own
 
 
 class DefaultSettings:
@@ -35,10 +35,10 @@ class DefaultSettings:
             if not folder.is_dir():
                 raise FileNotFoundError(f"there is no folder of configurations at {folder}")
         self.own = tuple(folder.resolve() for folder in own if folder.resolve() != CONF_DIR.resolve())
-        self._known: dict[tuple[str, str], Departures] = {}  # by choices and settings, which seeds have in common
+        self._known: dict[tuple[str, str], Departures] = {}  # by choices and settings, whatever the seed
 
     def departures(self, run: Run) -> Departures:
-        """What sets a run apart from the default of its choices; not known where `conf` cannot compose these."""
+        """How a run differs from the default of its choices; `known` is False where `conf` cannot compose them."""
         if run.departures is not None:
             return run.departures
         key = (repr(run.choices), run.settings_hash)
@@ -63,7 +63,7 @@ class DefaultSettings:
             if run.choices.get(group, usual[group]) != usual[group]
         ]
         config, _ = composed(self.own, (*groups, *(f"{group}={mine}" for group, mine, _ in other)))
-        # `auto` stands for what one's own data asks for: no departure
+        # `auto` lets one's own data decide, so that the run's value is the default
         return [(group, mine, default) for group, mine, default in other if default != "auto"], config
 
 
@@ -83,20 +83,20 @@ def composed(own: tuple[Path, ...], overrides: tuple[str, ...]) -> tuple[DictCon
 
 
 def _name(choice: Any) -> str:
-    """A choice that can be an override."""
+    """A choice, if it can be written as an override."""
     if not NAME.fullmatch(str(choice)):
         raise ValueError(f"{choice!r} names no configuration")
     return str(choice)
 
 
 def _compare(default: DictConfig, run: Run) -> tuple[list[tuple[str, str, str]], list[str]]:
-    """The run's leaves that differ, those that follow from others left out; and the default's that it does not have."""
+    """The run's settings that differ, without those computed from other settings; and the default's that it lacks."""
     mine = leaves(run.settings)
     default = default.copy()
     for key in LEFT_TO_THE_DATA:
         if OmegaConf.select(default, key) is None:
             OmegaConf.update(default, key, mine.get(key))
-    if OmegaConf.is_missing(default.data, "image_shape"):  # one's own data's, which weights follow
+    if OmegaConf.is_missing(default.data, "image_shape"):  # of one's own data; weights follow from it
         default.data.image_shape = run.config.get("image_shape", "???")
     theirs = leaves(_settings(default))
 
@@ -115,7 +115,7 @@ def _compare(default: DictConfig, run: Run) -> tuple[list[tuple[str, str, str]],
 
 
 def _settings(config: DictConfig) -> dict[str, Any]:
-    """What decides the result, the data's identity and the seed left out."""
+    """The settings that decide the result, without the seed, the name and the checksum of the data."""
     plain: dict[str, Any] = {
         key: OmegaConf.to_container(config[key], resolve=True) if OmegaConf.is_config(config[key]) else config[key]
         for key in map(str, config)
@@ -130,7 +130,7 @@ def _settings(config: DictConfig) -> dict[str, Any]:
 
 
 def leaves(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings by their dotted keys; the data's name and checksum are none."""
+    """Settings by their dotted keys, without the name and the checksum of the data."""
     return {key: value for key, value in flat(settings).items() if key not in ("data.name", "data.sha256")}
 
 

@@ -9,7 +9,7 @@ from softvq.config.identity import config_hash
 from softvq.report.read.fields import DamagedRunError, mapping_in, measured_values, need
 from softvq.report.read.run import Evaluation
 
-DECIDE_NO_NUMBER = ("save_latents", "tsne_points")  # of a protocol's settings
+DECIDE_NO_NUMBER = ("save_latents", "tsne_points")  # settings of a protocol that change no number
 
 
 def read_evaluations(run: Path, run_hash: str) -> tuple[list[Evaluation], list[str]]:

@@ -1,4 +1,4 @@
-"""The evaluations of runs that are known from a table alone: `evaluations.csv` beside `runs.csv`."""
+"""Reads `evaluations.csv`, the evaluations of the runs in the table `runs.csv` beside it."""
 
 import csv
 import io
@@ -17,7 +17,7 @@ NUMBERS = (*PROBE_METRICS, MSE)
 
 
 def with_evaluations(runs: Sequence[Run], table: Path) -> list[Run]:
-    """The runs, each with its rows of a table that a report wrote; as they are where there is none.
+    """The runs, each with its rows of the table of evaluations; unchanged where there is no such table.
 
     A row belongs to the run of the same folder and the same configuration.
 

@@ -1,4 +1,4 @@
-"""Fields of a run's files, checked: what is missing or of the wrong kind makes the run a damaged one."""
+"""Reads fields of a run's files; a run is damaged if a field is missing or of the wrong kind."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,7 +13,7 @@ class DamagedRunError(ValueError):
 
 
 def mapping_in(path: Path, read: Callable[[Path], Any]) -> dict[str, Any] | None:
-    """What a file holds; None where there is no file.
+    """The mapping that a file holds; None where there is no file.
 
     Args:
         path: of the file.
@@ -31,7 +31,7 @@ def mapping_in(path: Path, read: Callable[[Path], Any]) -> dict[str, Any] | None
 
 
 def need(content: Mapping[str, Any], key: str, kind: Any, where: str) -> Any:
-    """The value of a key, of a kind; True and False are no numbers."""
+    """The value of a key, which must be of a kind; True and False do not count as numbers."""
     value = content.get(key)
     if not is_kind(value, kind):
         raise DamagedRunError(f"{where}: {key} is {'missing' if key not in content else brief(value)}")
@@ -39,12 +39,12 @@ def need(content: Mapping[str, Any], key: str, kind: Any, where: str) -> Any:
 
 
 def is_kind(value: Any, kind: Any) -> bool:
-    """Whether a value is of a kind; True and False are no numbers."""
+    """Whether a value is of a kind; True and False do not count as numbers."""
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def agree(key: str, value: Any, expected: Any, file: str) -> None:
-    """Refuses a value that is not what config.yaml's result_settings have; 20 and 20.0 are the same."""
+    """Refuses a value that differs from the one in `result_settings` of config.yaml; 20 and 20.0 are the same."""
     if whole_numbers(value) != whole_numbers(expected):
         raise DamagedRunError(f"{file}: {key} is {brief(value)}, config.yaml's result_settings have {brief(expected)}")
 
@@ -54,7 +54,7 @@ def measured_values(found: Mapping[str, Any], file: str) -> dict[str, float]:
     probes = need(found, "probes", Mapping, file)
     values = {}
     for name in PROBE_METRICS:
-        if probes.get(name) is not None:  # data without labels have none
+        if probes.get(name) is not None:  # without labels nothing is probed
             value = float(need(probes, name, int | float, file))
             if not -1e-6 <= value <= 1 + 1e-6:
                 raise DamagedRunError(f"{file}: {name} is {value}, not a fraction of 1")
@@ -90,5 +90,5 @@ def flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def brief(value: Any) -> str:
-    """A value in a message."""
+    """A value as a message shows it, a long one cut off."""
     return repr(value)[:80]

@@ -1,4 +1,4 @@
-"""Finds run folders below the folders that were named, behind symbolic links too."""
+"""Finds the run folders below some folders; symbolic links are followed."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ PARTS_OF_A_RUN = {"checkpoints", "figures", "evaluations", "tensorboard", "wandb
 
 
 def run_folders(roots: Sequence[Path]) -> Iterator[tuple[Path, str]]:
-    """Every run folder below the roots, once, in the order of names, and its name.
+    """Every run folder below the roots with its name, once each and sorted by name.
 
     With one root a run is named by its path below it; with several, the root's own name goes before it.
 
@@ -39,7 +39,7 @@ def _walk(root: Path, visited: set[tuple[int, int]], above: set[tuple[int, int]]
             folders.clear()
             continue
         visited.add(identity)
-        is_run = any(name in files or name in folders for name in RUN_FILES)  # a folder in a file's place is damage
+        is_run = any(name in files or name in folders for name in RUN_FILES)  # a folder may stand for a file: damage
         inner = {*PARTS_OF_A_RUN, *RUN_FILES} if is_run else set()
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in inner)
         if is_run:
@@ -52,7 +52,7 @@ def _identity(folder: Path) -> tuple[int, int]:
 
 
 def _prefixes(roots: Sequence[Path]) -> list[Path]:
-    """What goes before a run's name: nothing for one root, else the root's own name, numbered where it recurs."""
+    """What stands before the names of a root's runs: nothing for a single root, else the root's name, made unique."""
     if len(roots) == 1:
         return [Path()]
     names = [root.resolve().name or "root" for root in roots]

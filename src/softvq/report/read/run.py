@@ -1,4 +1,4 @@
-"""A run as the report knows it: what was run, what came of it, what was measured of it later."""
+"""A run as the report sees it: its settings, its results, and what `softvq evaluate` measured later."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 FINISHED, STOPPED_EARLY, FAILED, UNFINISHED = "finished", "stopped_early", "failed", "unfinished"
-OWN_SETTINGS = ("bottleneck.", "penalty_weight")  # of one bottleneck
+OWN_SETTINGS = ("bottleneck.", "penalty_weight")  # keys that belong to a single bottleneck
 
 
 @dataclass(frozen=True)
@@ -14,10 +14,10 @@ class Departures:
     """How settings differ from the default of their bottleneck, data, fidelity and protocol.
 
     Attributes:
-        shared: what could hold for every model (steps, network, probes): key, the run's value, the default's, as text.
-        own: the same for what belongs to one bottleneck.
-        unrecorded: today's settings that the run does not know; it is older than they are.
-        known: False where nothing tells the defaults; the rest is empty then.
+        shared: settings that every model has (steps, network, probes): key, the run's value, the default, as text.
+        own: the same for settings of the bottleneck.
+        unrecorded: today's settings that the run lacks, as it is older than they are.
+        known: False where the defaults cannot be composed; the rest is empty then.
     """
 
     shared: tuple[tuple[str, str, str], ...] = ()
@@ -27,7 +27,7 @@ class Departures:
 
     @classmethod
     def of(cls, leaves: Iterable[tuple[str, str, str]], unrecorded: Iterable[str] = ()) -> "Departures":
-        """Sorts leaves into those of one bottleneck and the rest."""
+        """Divides differing settings into those of the bottleneck and the others."""
         leaves = sorted(leaves)
         return cls(
             shared=tuple(leaf for leaf in leaves if not leaf[0].startswith(OWN_SETTINGS)),
@@ -37,7 +37,7 @@ class Departures:
 
     @property
     def all(self) -> tuple[tuple[str, str, str], ...]:
-        """Both, the shared ones first."""
+        """Shared and own differences, the shared ones first."""
         return (*self.shared, *self.own)
 
 
@@ -46,11 +46,11 @@ class Evaluation:
     """What `softvq evaluate` measured of a finished run.
 
     Attributes:
-        file: its name below the run's `evaluations`.
-        data: what was probed; not always what was trained on.
+        file: its name in the run's folder `evaluations`.
+        data: the name of the data that were probed, which may be others than the run was trained on.
         seed: of the probes.
-        settings_hash: of the protocol's settings, those that decide numbers.
-        values: as those of a `Run`.
+        settings_hash: of those settings of the protocol that change its numbers.
+        values: numbers by name, as in `Run`.
     """
 
     file: str
@@ -64,24 +64,24 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Run:
-    """A run whose configuration is known: what decided its result, the result where there is one, and its origin.
+    """A run whose configuration is known, with its results if it has any.
 
     Attributes:
-        folder: its name among all that were read.
-        path: None where the run is known from a table alone.
+        folder: the name by which the report calls it.
+        path: of its folder; None for a run that was read from a table.
         status: `finished`, `stopped_early`, `failed` or `unfinished`.
         data: the data's name; `mnist (arrays)` where one's own data took the name of a known set.
         protocol, tap: of the probes.
-        steps: trained; those of a failed run until it failed.
+        steps: optimiser steps that were taken, by a failed run until it failed.
         values: the probes' fractions of 1, and test_normalized_mse where something was trained.
-        choices: the option of each configuration group.
+        choices: group of the configuration -> chosen option.
         settings: what decides the result, without the seed.
-        settings_hash: of these; 20 and 20.0 are the same setting.
+        settings_hash: hash of `settings`, in which 20 and 20.0 are the same.
         reason: why there is no result, or why training stopped early.
-        collapsed: what the health panel calls collapsed, and what usually helps.
-        departures: where they are known already; else the default configurations tell them.
-        metrics, config: all that the two files hold; empty where the run is known from a table alone.
-        problems: of its evaluations.
+        collapsed: the health panel's warning of a collapsed code, with what usually helps; empty for a sound one.
+        departures: from the defaults, as a table records them; None where they are yet to be compared.
+        metrics, config: the content of `metrics.json` and `config.yaml`; empty for a run that was read from a table.
+        problems: what is wrong with files of its evaluations.
     """
 
     folder: str

@@ -12,11 +12,11 @@ from softvq.report.read.evaluations import read_evaluations
 from softvq.report.read.fields import DamagedRunError, agree, is_kind, mapping_in, measured_values, need, whole_numbers
 from softvq.report.read.run import FAILED, FINISHED, STOPPED_EARLY, UNFINISHED, Run
 
-FOLDERS = re.compile(r"(?<![\w.:/])(/[^\s/:'\"]+)+/(?=[^\s/])")  # of an absolute path
+FOLDERS = re.compile(r"(?<![\w.:/])(/[^\s/:'\"]+)+/(?=[^\s/])")  # the folders of an absolute path
 
 
 def read_run(path: Path, folder: str) -> Run | None:
-    """The run in a folder; None where nothing says which settings it had.
+    """The run in a folder; None where there is no `config.yaml`.
 
     Args:
         path: of the folder.
@@ -32,7 +32,7 @@ def read_run(path: Path, folder: str) -> Run | None:
         if metrics is not None:
             raise DamagedRunError("config.yaml is missing: nothing says which settings gave these numbers")
         return None
-    hashes = _hashes(config["result_settings"])  # of what was written, before anything is made printable
+    hashes = _hashes(config["result_settings"])  # hashed as it was written: `printable` changes characters
     config = printable_values(config)
     identity = _identity(config, hashes, path, folder)
     if metrics is not None:
@@ -58,7 +58,7 @@ def settings_hash(settings: Mapping[str, Any]) -> str:
 
 
 def data_label(name: str, option: str) -> str:
-    """The name of data; one's own may carry any name, also `mnist`, and are then told apart."""
+    """The name of the data; with the source in brackets where one's own data have the name of a known set."""
     return f"{name} ({option})" if name in DATA_NAMES and option != name else name
 
 
@@ -82,7 +82,7 @@ def _section(content: Mapping[str, Any], key: str, inside: str = "") -> Mapping[
 
 
 def _hashes(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Of the settings that decide a result, with and without the seed."""
+    """The hashes of the settings that decide a result: with the seed, and without it."""
     others = {key: value for key, value in settings.items() if key != "seed"}
     try:
         return {"settings_hash": settings_hash(others), "config_hash": config_hash(settings)}
@@ -141,7 +141,7 @@ def _result(metrics: Mapping[str, Any], config: Mapping[str, Any], path: Path, e
 
 
 def _check_agreement(metrics: Mapping[str, Any], config: Mapping[str, Any], expected_hash: str) -> None:
-    """Refuses numbers that another configuration than the one beside them gave, whichever of the files was changed."""
+    """Refuses results and a configuration that do not belong together, as when one of the files was changed."""
     settings, file = config["result_settings"], "metrics.json"
     if need(metrics, "config_hash", str, file) != expected_hash:
         raise DamagedRunError(

@@ -1,4 +1,4 @@
-"""The runs as one small table, a row a run: what is committed when the folders themselves are too large to keep.
+"""The runs as one small table, a row a run, for keeping results where the run folders are too large.
 
 Columns: what a run is (`experiment` to `tap`), every setting in which some run departs from its default, the numbers
 (fractions of 1), diagnostics, and what identifies settings, data and code. An empty field is a number or setting that
@@ -20,7 +20,7 @@ IDENTITY = ("experiment", "data", "bottleneck", "fidelity", "seed", "steps", "pr
 NUMBERS = (*PROBE_METRICS, MSE)
 ORIGIN = ("config_hash", "settings_hash", "data_sha256", "verified", "commit", "device")
 BECAME = ("status", "folder", "reason", "collapsed")
-DEFAULTS = "defaults"  # of the settings in which the run departs from them, as JSON: key -> default
+DEFAULTS = "defaults"  # column with the defaults of the settings that differ from them, as JSON: key -> default
 DIAGNOSTICS = "diagnostics."
 LARGEST_TABLE = 2**26  # bytes; 100,000 runs have about 50 million
 TEXTS = {*IDENTITY, *ORIGIN, *BECAME} - {"seed", "steps", "verified"}
@@ -127,12 +127,12 @@ def _nested(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _as_text(value: Any) -> str:
-    """A field: text as it is, anything else as JSON."""
+    """A value as a field of the table: text as it is, anything else as JSON."""
     return "" if value is None else value if isinstance(value, str) else json.dumps(value, sort_keys=True)
 
 
 def _from_text(key: str, text: str) -> Any:
-    """What a field holds; a commit of digits alone is no number."""
+    """The value of a field. The columns in TEXTS stay text: a commit may consist of digits alone."""
     try:
         return printable(text) if key in TEXTS else json.loads(text)
     except ValueError:

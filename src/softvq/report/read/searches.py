@@ -1,4 +1,4 @@
-"""Reads what a search left beside its runs: `search.json` in the folder of its experiment."""
+"""Reads `search.json`, which a search writes into the folder of its experiment."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,14 +17,15 @@ class Search:
     """A search for the best settings.
 
     Attributes:
-        experiment: whose runs its trials are.
+        experiment: the name of the experiment to which its trials belong.
         metric: the number that decides, as GROUP.NAME of `metrics.json`.
         direction: `maximize` or `minimize`.
         values: of the trials in their order; None for one that failed or has not finished.
         importance: setting -> how much of the differences between trials it explains; empty with few trials.
-        best: the number of the best trial, in its order; None while none has finished.
+        best: the place of the best trial in `values`; None while none has finished.
         chosen: the settings of the best trial.
-        command: trains that configuration on all training images and measures it on the test set; empty without a best.
+        command: the command that trains the best configuration on all training images and measures it on the test set;
+            empty while there is none.
     """
 
     experiment: str
@@ -38,11 +39,11 @@ class Search:
 
 
 def search_files(runs: Iterable[Run], roots: Iterable[Path]) -> dict[Path, str]:
-    """The files of searches in the folders that runs lie in, and the experiment of those runs.
+    """The files `search.json` in the folders above some runs, each with the experiment of those runs.
 
     Args:
-        runs: what was read.
-        roots: the folders that were named; nothing above them is looked at.
+        runs: whose folders are looked at, and the folders above them.
+        roots: folders at which looking upwards ends.
     """
     named = {root.resolve() for root in roots}
     experiments: dict[Path, str] = {}
@@ -55,7 +56,7 @@ def search_files(runs: Iterable[Run], roots: Iterable[Path]) -> dict[Path, str]:
 
 
 def read_search(path: Path, experiment: str) -> Search:
-    """A search's file.
+    """Reads the file of a search.
 
     Raises:
         DamagedRunError: if it is not what a search writes.

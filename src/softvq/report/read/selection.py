@@ -1,4 +1,4 @@
-"""Rows of the table of runs that fulfil conditions, in an order, with names as people type them."""
+"""Selects and sorts rows of the table of runs, by column names as people type them."""
 
 import re
 from typing import TYPE_CHECKING, Any
@@ -35,7 +35,7 @@ def column(runs: "pd.DataFrame", name: str) -> str:
     if name in NICKNAMES and NICKNAMES[name] in runs:
         return NICKNAMES[name]
     found = sorted((key for key in runs if key.endswith(f".{name}")), key=len)
-    if found and all(_texts(runs, key) == _texts(runs, found[0]) for key in found):  # as bottleneck.d and network.d
+    if found and all(_texts(runs, key) == _texts(runs, found[0]) for key in found):  # as network.d and bottleneck.d
         return found[0]
     if found:
         raise ValueError(f"{name} may be any of {', '.join(found)}; name one of them")
@@ -68,7 +68,7 @@ def where(runs: "pd.DataFrame", condition: str) -> "pd.DataFrame":
 
 
 def ordered(runs: "pd.DataFrame", name: str) -> "pd.DataFrame":
-    """The rows with the best probes or the smallest error first, by another column from its smallest value on.
+    """The rows sorted by a column: probes from the best on, anything else from the smallest value on.
 
     Raises:
         ValueError: if there is no such column.

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 FIRST = ("folder", "experiment", "data", "bottleneck", "fidelity", "seed", "steps", "status", "protocol", "tap")
 NUMBERS = ("probes.", "reconstruction.", "diagnostics.", "time.")
 LAST = ("parameters", "config_hash", "commit", "device", "reason")
-NOT_SETTINGS = ("choices", "result_settings", "image_shape")  # of config.yaml
-SAID_ALREADY = {"protocol", "hyperparameters"}  # of metrics.json: they are among the settings
+NOT_SETTINGS = ("choices", "result_settings", "image_shape")  # keys of config.yaml that get no column
+SAID_ALREADY = {"protocol", "hyperparameters"}  # keys of metrics.json that repeat settings
 
 
 def read_runs(logs: str | Path | Sequence[str | Path] = "logs") -> "pd.DataFrame":
@@ -95,7 +95,7 @@ def _column(values: Sequence[Any]) -> Any:
 
 
 def _order(name: str) -> tuple[int, int, str]:
-    """What a run is, its numbers, its settings, its origin."""
+    """Sorts the columns: what the run is, its numbers, its settings, where it comes from."""
     if name in FIRST:
         return 0, FIRST.index(name), name
     for place, prefix in enumerate(NUMBERS):

@@ -1,1 +1,1 @@
-"""Writes what was found: tables, a page, LaTeX, pictures."""
+"""Writes the report: tables, a page, LaTeX, pictures."""

@@ -1,4 +1,4 @@
-"""What `softvq evaluate` measured, as one small table: a row an evaluation, named by its run."""
+"""Writes what `softvq evaluate` measured as one small table, a row for each evaluation."""
 
 import csv
 import io

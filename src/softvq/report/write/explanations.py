@@ -1,4 +1,4 @@
-"""What the report says about how it was made, in the words that all of its files share."""
+"""The paragraphs that explain the report, the same in all of its files."""
 
 from softvq.published import MINUS
 

@@ -20,7 +20,7 @@ from softvq.report.write.pictures import embedded, from_image
 EXPERIMENT = "figure_4"
 POINTS = 2500
 SEED = 0
-LARGEST_CODES = 2**31  # bytes, unpacked; 60,000 codes of 256 numbers have 61 million
+LARGEST_CODES = 2**31  # bytes when unpacked; 60,000 codes of 256 numbers take 61 million
 
 
 def panels(runs: Sequence[Run], departing: Mapping[str, str], cache: Path) -> list[dict[str, Any]]:
@@ -68,13 +68,13 @@ def _chosen(runs: Sequence[Run]) -> list[Run]:
 
 
 def conditions(run: Run, departing: str) -> str:
-    """Under what a picture's run was made: steps, seed, fidelity, protocol, and what differs from the defaults."""
+    """Steps, seed, fidelity and protocol of a picture's run, and how its settings differ from the defaults."""
     said = f"{run.steps:,} steps, seed {run.seed}, fidelity={run.fidelity}, probes={run.protocol}, tap {run.tap}"
     return f"{said}; {departing}" if departing else said
 
 
 def _conditions(drawn: Sequence[tuple[Run, Any]], departing: Mapping[str, str]) -> str:
-    """Once, where all panels have them in common."""
+    """The conditions of all panels: said once if they are the same, else for each panel."""
     said = {row_name(run.bottleneck): conditions(run, departing.get(run.folder, "")) for run, _ in drawn}
     if len(set(said.values())) == 1:
         return f"{next(iter(said.values()))}."
@@ -89,7 +89,7 @@ def _embedding(run: Run, cache: Path) -> tuple[np.ndarray, np.ndarray] | None:
         return None
     if len(codes) != len(labels) or len(codes) < 4 or not np.isfinite(codes).all():
         return None
-    shown = np.sort(np.random.default_rng(SEED).permutation(len(codes))[:POINTS])  # as tsne_points
+    shown = np.sort(np.random.default_rng(SEED).permutation(len(codes))[:POINTS])  # the codes that `tsne_points` takes
     kept = cache / f"tsne-{hashlib.sha256(codes[shown].tobytes()).hexdigest()[:16]}"
     if not kept.with_suffix(".npy").exists():
         from softvq.probes.figures import tsne_points

@@ -32,8 +32,8 @@ def write_report(
     """Writes everything into a folder, which is made where it is missing.
 
     Args:
-        content: what the report says.
-        runs: all that were read.
+        content: what `results` returned.
+        runs: all runs that were read.
         defaults: the default configurations.
         out: the folder.
         logs: from which the runs were read.

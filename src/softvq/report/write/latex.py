@@ -1,4 +1,4 @@
-"""The paper's tables in LaTeX, ours beside the paper's."""
+"""The tables in LaTeX, our numbers beside the paper's."""
 
 from typing import Any
 

@@ -24,7 +24,7 @@ def code(text: Any) -> str:
 
 
 def markdown(content: dict[str, Any]) -> str:
-    """tables.md."""
+    """The content of tables.md."""
     parts = ["# Results", escape(content["paper"]) + ".", "## What was run"]
     for experiment in content["experiments"]:
         parts += _experiment(experiment)

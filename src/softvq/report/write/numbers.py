@@ -91,7 +91,7 @@ def diagnosed(diagnostics: Mapping[str, float]) -> str:
 
 
 def tally(counts: Mapping[str, int]) -> str:
-    """How many runs there are of each kind that there is.
+    """How many runs there are of each kind, without kinds that do not occur.
 
     Example:
         >>> tally({"finished": 2, "stopped_early": 1, "failed": 0})

@@ -1,4 +1,4 @@
-"""report.html: one file that asks for nothing from elsewhere."""
+"""report.html: a single file that loads nothing else."""
 
 import base64
 import hashlib
@@ -57,7 +57,7 @@ def page(
     """The whole page.
 
     Args:
-        content: what the report says.
+        content: what `results` returned.
         runs: those with a result, for their pictures, curves and folders.
         departing: folder -> how a run's settings differ from the defaults, in words.
         out: the folder of the page, from which links to run folders start.
@@ -116,7 +116,7 @@ def page(
 
 
 def _plots(experiment: Mapping[str, Any], runs: Mapping[str, Run]) -> list[tuple[str, list[dict[str, Any]]]]:
-    """The plots of an experiment in groups: its rows, its numbers over each varied setting, its training."""
+    """The plots of an experiment: results of its rows, results over each varied setting, training curves."""
     metrics = experiment["metrics"]
     groups = []
     if len(experiment["rows"]) > 1:
@@ -145,7 +145,7 @@ def _drawn(experiment: Mapping[str, Any], plots: Iterable[tuple[str, Plot]]) -> 
 
 
 def _papers_rows(curve: Mapping[str, Any]) -> list[str]:
-    """The paper's rows to draw into a curve: those of its models; over the KL's weight the paper has two."""
+    """The paper's rows that a curve is compared with: those of its models; a curve over the KL's weight has two."""
     models = {line["model"] for line in curve["lines"]}
     return sorted(models | {"vae", "beta_vae"} if curve["key"].endswith("kl_weight") else models)
 
@@ -165,9 +165,9 @@ def _links(runs: Sequence[Run], out: Path, linked: Sequence[Path]) -> dict[str, 
 def _galleries(
     experiments: Sequence[Mapping[str, Any]], runs: Mapping[str, Run], departing: Mapping[str, str]
 ) -> tuple[list[list[dict[str, Any]]], int]:
-    """The pictures of each row's lowest seed, an experiment each, and how many did not fit.
+    """For each experiment the pictures of each row's lowest seed, and how many were left out.
 
-    Pictures of one kind lie side by side; where there are too many, every row has its first kinds.
+    Pictures of one kind lie side by side. Where there are too many, every row keeps those of the first kinds.
     """
     found = [
         (order, number, row["title"], run, path)

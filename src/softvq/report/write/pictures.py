@@ -12,8 +12,8 @@ from PIL import Image, UnidentifiedImageError
 from softvq.bounded_files import read_bytes
 
 MAX_WIDTH = 1000
-LARGE = 120_000  # bytes of a PNG from which on 256 colours do
-KINDS = {  # of what runs draw, in the order in which it is shown; their curves are drawn together
+LARGE = 120_000  # bytes of a PNG; a larger one is reduced to 256 colours
+KINDS = {  # kinds of pictures in a run's folder, in the order in which the page shows them
     "reconstructions": "test images above their reconstructions",
     "tsne": "t-SNE of the codes, test set",
     "codebook_use": "use of the codewords on the test set",
@@ -45,7 +45,7 @@ def embedded(path: Path) -> Picture | None:
 
 
 def from_image(image: Image.Image) -> Picture:
-    """A picture of moderate size, with nothing but its pixels."""
+    """A picture as a PNG of moderate size, without metadata."""
     if image.width > MAX_WIDTH:
         image = image.resize(
             (MAX_WIDTH, max(1, round(image.height * MAX_WIDTH / image.width))), Image.Resampling.LANCZOS

@@ -71,7 +71,7 @@ def results_plot(rows: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> P
             axis.tick_params(axis="y", length=0)
             axis.spines["left"].set_visible(False)
         panels[0].set_yticks([-place for place in range(len(shown))], titles)
-        if len(metrics) > 1:  # shown by itself, without a text around it
+        if len(metrics) > 1:  # such a plot is also shown alone, and explains its marks
             _explain(figure, panels[0])
         return drawn(figure)
 
@@ -214,7 +214,7 @@ def drawn(figure: Any) -> Plot:
     """The finished plot of a figure."""
     buffer = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # whoever shows the SVG may have the glyph
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # the reader's font may have the glyph
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, facecolor="white")
     source = f"data:image/svg+xml;base64,{base64.b64encode(buffer.getvalue()).decode()}"
     width, height = (round(PIXELS_PER_INCH * inches) for inches in figure.get_size_inches())

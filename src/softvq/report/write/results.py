@@ -1,4 +1,4 @@
-"""All that the report says as plain values: what results.json holds and what every table is written from."""
+"""The whole content of the report as plain values: `results.json`, from which every table is written."""
 
 import hashlib
 import json
@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from softvq.published import TABLES, data_name, row_name, table_columns
-from softvq.report.judge.claims import Claim, Comparison, judge_claims
+from softvq.report.judge.claims import Claim, Inequality, judge_claims
 from softvq.report.judge.entries import Entry, make_entries
 from softvq.report.judge.equal_distortion import EXPERIMENT, Band, bands
 from softvq.report.judge.evaluations import Evaluated, evaluated
@@ -21,7 +21,7 @@ from softvq.report.read.run import FAILED, FINISHED, STOPPED_EARLY, UNFINISHED, 
 from softvq.report.read.searches import Search
 
 DIGITS = 6  # results.json rounds to these, so that the last bits of a library's sums do not show
-UNNAMED = ("", "runs")  # what conf/train.yaml calls a run of no experiment
+UNNAMED = ("", "runs")  # names of runs that belong to no experiment
 PAPER = "Wu & Flierl (2019), Vector Quantization-Based Regularization for Autoencoders, arXiv:1905.11062"
 
 
@@ -60,7 +60,7 @@ def results(
 
 
 def anchor(kind: str, *names: str | None) -> str:
-    """A name for links within the page that no other runs can change."""
+    """A name for links within the page, which further runs leave as it is."""
     return f"{kind}-{hashlib.sha256(json.dumps(names).encode()).hexdigest()[:10]}"
 
 
@@ -83,7 +83,7 @@ def _experiment(found: Experiment, searches: Iterable[Search]) -> dict[str, Any]
 
 
 def _search(search: Search) -> dict[str, Any]:
-    """The values of the trials in their order, the best of them, and what mattered; `name` is that of the number."""
+    """A search: the values of its trials in order, the best trial, and the importance of each setting."""
     return {
         "metric": search.metric,
         "name": search.metric.rpartition(".")[2],
@@ -264,7 +264,7 @@ def _claim(claim: Claim) -> dict[str, Any]:
     return {**asdict(claim), **numbers, "comparisons": [_comparison(comparison) for comparison in claim.comparisons]}
 
 
-def _comparison(comparison: Comparison) -> dict[str, Any]:
+def _comparison(comparison: Inequality) -> dict[str, Any]:
     return {
         "label": comparison.label,
         "metric": comparison.metric,
@@ -304,7 +304,7 @@ def _band(band: Band) -> dict[str, Any]:
 
 
 def _source(run: Run) -> dict[str, Any]:
-    """Where a number comes from."""
+    """The run that a number comes from, so that it can be found and repeated."""
     return {
         "folder": run.folder,
         "seed": run.seed,

@@ -15,7 +15,7 @@ NUMBERS = (*PROBE_METRICS, MSE)
 
 
 def runs_table(runs: Sequence[Run], keys: Sequence[str]) -> Table:
-    """A row a run; what all of them have in common is said once, above.
+    """A row for each run; what all runs have in common is said once, in the title.
 
     Args:
         runs: in their order.

@@ -11,7 +11,7 @@ PREFERRED = ("train/reconstruction_loss", "train/loss")  # the first that some r
 
 
 def training_curves(rows: Sequence[Mapping[str, Any]], runs: Mapping[str, Run]) -> tuple[str, Plot] | None:
-    """What is drawn, and the plot; None where no row has a curve.
+    """The title and the plot; None where no row has a curve.
 
     Args:
         rows: of an experiment; of each the run with the lowest seed is drawn.
@@ -31,7 +31,7 @@ def training_curves(rows: Sequence[Mapping[str, Any]], runs: Mapping[str, Run]) 
 
 
 def _curve(run: Run) -> dict[str, list[tuple[int, float]]]:
-    """Empty where there is none to read: a picture less, but no report less."""
+    """The curve of a run; empty if its file is missing or damaged, which the plot then leaves out."""
     try:
         return read_curve(run.path / "metrics.csv") if run.path else {}
     except (FileNotFoundError, ValueError):
