@@ -48,6 +48,14 @@ def test_each_part_of_a_code_that_is_cut_into_parts_counts():
     assert found["mutual_information"] == found["rate"] == pytest.approx(12)
 
 
+def test_stages_with_codewords_of_their_own_tell_no_more_than_their_bits():
+    # Two stages of four codewords each, used alike: 2 + 2 bits, though eight codewords are in use.
+    index = torch.stack([torch.arange(4).repeat(16), 4 + torch.arange(4).repeat_interleave(16)], -1)[:, None]
+    found = of_index(index, K=8)
+    assert (found["perplexity"], found["dead_codes"]) == (pytest.approx(8), 0)
+    assert found["mutual_information"] == found["rate"] == pytest.approx(4)
+
+
 def test_perplexity_is_k_when_all_codewords_are_used_alike():
     found = of_index(torch.arange(16).repeat(4)[:, None], K=16)
     assert found["perplexity"] == pytest.approx(16)

@@ -7,11 +7,12 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+import zoo
 from cells import SMALL_CONV, SMALL_MLP, run
 from image_files import write_arrays
 
 import softvq
-from softvq.library.export import CodeExtractor, export_run, main
+from softvq.library.export import CodeExtractor, export_run, main, write_onnx
 
 NETWORKS = {
     "mlp": ("network=mlp", *SMALL_MLP),
@@ -77,6 +78,19 @@ def test_an_exported_bottleneck_loads_and_gives_the_runs_codes(bottleneck: str, 
     with torch.inference_mode():
         z_e = trained.encode(images)
         assert torch.equal(exported.encode(images), z_e)
+    np.testing.assert_allclose(session.run(["z_e"], {"images": images.numpy()})[0], z_e, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("bottleneck", zoo.TRAINED)
+def test_every_bottlenecks_encoder_gives_the_same_codes_as_onnx(bottleneck: str, tmp_path: Path) -> None:
+    model = zoo.model(bottleneck).eval()
+    write_onnx(model, tmp_path / "encoder.onnx")
+    session = onnxruntime.InferenceSession(str(tmp_path / "encoder.onnx"), providers=["CPUExecutionProvider"])
+    images = zoo.images(batch=5)
+    with torch.inference_mode():
+        z_e = model.encode(images)
     np.testing.assert_allclose(session.run(["z_e"], {"images": images.numpy()})[0], z_e, rtol=1e-4, atol=1e-5)
 
 

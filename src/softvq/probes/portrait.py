@@ -82,7 +82,7 @@ def _draw_codes(
         "health",
         f"health of the code, {part} set",
         f"The health panel over the {part} set: the variance of each unit of z_e, the spectrum of its covariance, the "
-        "use of the codewords where there are any, and the panel's numbers while training. softvq/health.py says what "
+        "use of the codewords where there are any, and the panel's numbers while training. softvq.health says what "
         "each number means.",
         partial(figures.health, numbers, found, history),
     )
