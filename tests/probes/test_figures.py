@@ -228,6 +228,7 @@ def test_health_shows_units_directions_codewords_and_every_number():
     np.testing.assert_array_equal(perplexity.lines[0].get_ydata(), [3, 4])
     written = [text.get_text() for text in figure.legends[0].get_texts()]
     assert [line.split(":")[0] for line in written] == [name.replace("_", " ") for name in numbers]
+    assert f"mutual information: {numbers['mutual_information']:.4g} bits" in written
 
 
 def test_health_of_a_plain_collapsed_code_is_drawn(tmp_path):

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 LEGEND_CLASSES = 30  # more do not fit beside a picture
 HEALTH_HISTORY = ("perplexity", "posterior_perplexity", "active_units", "effective_rank", "rate")
 PERPLEXITIES = ("perplexity", "posterior_perplexity")
+UNITS = {  # of the health panel's numbers that have one; of an image, but for the entropy, which is a code's
+    "rate": "bits",
+    "mutual_information": "bits",
+    "mutual_information_bound": "bits",
+    "posterior_entropy": "nats",
+}
 Curve = Mapping[str, tuple[Sequence[float], Sequence[float]]]  # `train/NAME` or `val/NAME` -> steps and values
 NEIGHBOURS = 15  # points around a place that say whose place it is
 
@@ -160,9 +166,12 @@ def health(numbers: Mapping[str, float], found: Mapping[str, np.ndarray], curve:
         axis = next(axes)
         _over_steps(axis, curve, name)
         axis.set_ylim(bottom=0)
+        axis.set_ylabel(UNITS.get(name, ""))
     for axis in axes:
         axis.set_visible(False)
-    lines_of_text = [f"{name.replace('_', ' ')}: {value:.4g}" for name, value in numbers.items()]
+    lines_of_text = [
+        f"{name.replace('_', ' ')}: {value:.4g} {UNITS.get(name, '')}".rstrip() for name, value in numbers.items()
+    ]
     handles = [Line2D([], [], linestyle="none") for _ in lines_of_text]
     figure.legend(handles, lines_of_text, loc="outside right center", frameon=False, handlelength=0)
     return figure
