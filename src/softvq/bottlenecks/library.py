@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn.functional import rms_norm
+from torch.nn.functional import embedding, rms_norm
 
 from softvq.bottlenecks.base import Bottleneck, Latent
-from softvq.bottlenecks.codebook import straight_through
+from softvq.bottlenecks.codebook import squared_distances, straight_through
 from softvq.checks import at_least
 from softvq.extras import needed
 
@@ -109,6 +109,19 @@ class StraightThroughLibraryQuantizer(LibraryQuantizer):
 
     def routed(self, z_e: Tensor, z: Tensor) -> Tensor:
         return straight_through(z_e, z)
+
+
+class SimVQQuantizer(StraightThroughLibraryQuantizer):
+    """SimVQ of the package; in evaluation mode the nearest codeword is found here.
+
+    The package finds it by functions that fix the size of a batch when a model is exported, and that ONNX lacks.
+    """
+
+    def _quantized(self, z_e: Tensor) -> tuple[Tensor, ...]:
+        if self.training:
+            return super()._quantized(z_e)
+        index = squared_distances(z_e.detach(), self.codewords).argmin(-1)
+        return embedding(index, self.codewords), index, z_e.new_zeros(())
 
 
 class NormalizedLibraryQuantizer(LibraryQuantizer):
