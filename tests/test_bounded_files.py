@@ -39,6 +39,12 @@ def test_what_a_run_writes_comes_back(tmp_path):
     ("text", "reason"),
     [
         (BOMB, "alias"),
+        ("x: 2026-01-01", "it holds a date"),
+        ("x: {y: [2026-01-01T10:00:00Z]}", "it holds a datetime"),
+        ("x: !!binary aGVsbG8=", "it holds a bytes"),
+        ("x: !!set {a, b}", "it holds a set"),
+        ("x: {null: 2}", "it names an entry by what is neither"),
+        ("? [a, b]\n: 1", "unhashable|neither text nor a number"),
         ("a: &a [*a]", "alias"),
         ("&a {k: *a}", "alias"),
         ("[" * 10_000, "nested"),

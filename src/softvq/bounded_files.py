@@ -24,6 +24,7 @@ DEEPEST = 50  # values inside values; a configuration has 6
 MOST_VALUES = 200_000
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # plain values only, in C where libyaml is there
+PLAIN = (str, int, float, dict, list)  # beside null
 OPENINGS = (yaml.MappingStartEvent, yaml.SequenceStartEvent)
 CLOSINGS = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
 # Controls, what turns the direction of text, line separators, halves of surrogate pairs, what is no character.
@@ -130,7 +131,9 @@ def read_yaml(path: Path) -> Any:
     text = read_text(path, LARGEST_YAML)
     try:
         _check_events(path, text)
-        return yaml.load(text, Loader=LOADER)
+        content = yaml.load(text, Loader=LOADER)
+        _check_plain(path, content)
+        return content
     except UnreadableFileError:
         raise
     except (ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
@@ -159,6 +162,19 @@ def _check_events(path: Path, text: str) -> None:
             raise UnreadableFileError(path, f"it has an alias (*{printable(event.anchor)}), which no run writes")
         depth += isinstance(event, OPENINGS) - isinstance(event, CLOSINGS)
         _check_bounds(path, depth, number)
+
+
+def _check_plain(path: Path, content: Any) -> None:
+    """Refuses what YAML has beside plain values: dates, sets, bytes, and names of entries that are none."""
+    level = [content]
+    while level:
+        for value in level:
+            if value is not None and not isinstance(value, PLAIN):
+                raise UnreadableFileError(path, f"it holds a {type(value).__name__}, which no run writes")
+            if isinstance(value, dict) and not all(isinstance(key, str | int | float) for key in value):
+                raise UnreadableFileError(path, "it names an entry by what is neither text nor a number")
+        containers = [value for value in level if isinstance(value, dict | list)]
+        level = [value for items in containers for value in (items.values() if isinstance(items, dict) else items)]
 
 
 def _check_values(path: Path, content: Any) -> None:
