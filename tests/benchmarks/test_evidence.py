@@ -23,6 +23,7 @@ def test_entries_have_names_of_their_own_and_say_what_they_answer() -> None:
     assert all(entry["answers"] and ("sweep" in entry) != ("evaluate" in entry) for entry in ENTRIES.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SWEEPS)
 def test_every_value_of_a_sweep_composes(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for variable in ENTRIES[name].get("needs", "").split():

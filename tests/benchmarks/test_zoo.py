@@ -41,6 +41,7 @@ def test_what_has_not_run_is_named(runs):
     assert "`vq`" in protocol(Findings(some).of(EXPERIMENT)).split("not yet:")[1]
 
 
+@pytest.mark.slow
 def test_the_plot_is_the_same_for_the_same_runs(runs):
     entries = Findings(runs).of(EXPERIMENT)
     once = plot(entries)

@@ -35,6 +35,7 @@ def content(page: Path) -> dict[str, Any]:
     return json.loads(found[1])
 
 
+@pytest.mark.slow
 def test_every_model_shows_the_same_images_and_every_test_image_is_counted(page: Path) -> None:
     shown = content(page)
     assert len(shown["label"]) == 60
@@ -93,6 +94,7 @@ def test_runs_of_different_images_do_not_go_on_one_page(
     assert not (tmp_path / "page.html").exists()
 
 
+@pytest.mark.slow
 def test_the_report_links_the_page_that_lies_in_a_runs_folder(runs: tuple[Path, Path]) -> None:
     from softvq.report.__main__ import main as report
 

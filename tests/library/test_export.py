@@ -114,6 +114,7 @@ def test_torch_can_export_the_whole_model(trained: Path) -> None:
     torch.testing.assert_close(latent.taps, own.taps)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trained", ["mlp"], indirect=True)
 def test_whoever_may_read_one_exported_file_may_read_all(trained: Path, tmp_path: Path) -> None:
     assert main([str(trained), "--out", str(tmp_path)]) == 0
