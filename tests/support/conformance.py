@@ -40,6 +40,12 @@ def has_codebook(name: str) -> bool:
     return zoo.in_file(name, "K") is not None
 
 
+def can_be_permuted(name: str) -> bool:
+    """Whether it has a codebook whose order means nothing."""
+    of_package = zoo.in_file(name, "options") or {}
+    return (has_codebook(name) or "codebook_size" in of_package) and name not in zoo.ORDERED
+
+
 def optimizer_of(net: torch.nn.Module) -> torch.optim.Optimizer:
     return torch.optim.Adam(net.parameters(), lr=1e-3)
 

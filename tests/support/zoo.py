@@ -38,7 +38,7 @@ ACROSS_IMAGES = {"acai", "batch_topk", "capacity_vae", "lfq"}
 # Their objective wants the images' labels.
 LABELLED = {"dvib"}
 # Codewords have places, or are implied by other numbers: they cannot be permuted.
-ORDERED = {"som_vae", "fsq", "lfq"}
+ORDERED = {"som_vae", "lfq"}
 
 # Golden comparisons: d where 3 is no width of the method's, and the tolerance where a library computes in float32.
 GOLDEN_SIZES = {"fsq": 4, "lfq": 4}
