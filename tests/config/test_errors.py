@@ -20,6 +20,15 @@ from softvq.config.compose import CONF_DIR, options
         ("~zebra", "~zebra: there is no key zebra"),
         ("seed=[1", "'seed=[1' cannot be read"),
         ("trainer.max_steps", "'trainer.max_steps' cannot be read"),
+        ("soft_vq", "'soft_vq' cannot be read: write bottleneck=soft_vq"),
+        ("data:digits", "'data:digits' cannot be read: write data=digits"),
+        ("data==digits", "'data==digits' cannot be read: write data=digits"),
+        ("=", "'=' cannot be read: write KEY=VALUE"),
+        ("seed=0,1,", "'seed=0,1,' cannot be read: nothing stands behind a comma; write seed=0,1"),
+        ("logger=[csv,wandb,]", "nothing stands behind a comma; write logger=[csv,wandb]"),
+        ("data.root=~/x", "'data.root=~/x' cannot be read: quote what holds other signs twice: 'data.root=\"~/x\"'"),
+        ("data.root=/a,b", "names several values; add -m to run each of them, or quote one value with a comma twice"),
+        ("bottleneck=[vq,soft_vq]", "bottleneck takes one choice; write bottleneck=vq,soft_vq with -m to run each"),
         ("bottleneck.K=8,16", "bottleneck.K=8,16 names several values; add -m"),
         ("+bottleneck=vq", "bottleneck is chosen already; write bottleneck=vq"),
         ("data=arrays", "data.dir has no value; add data.dir=..."),
@@ -28,6 +37,12 @@ from softvq.config.compose import CONF_DIR, options
 def test_a_fault_is_named_with_the_way_out(override: str, message: str) -> None:
     (found,) = cli.faults(["seed=1", override])
     assert message in found
+
+
+@pytest.mark.parametrize("override", ["bottleneck.K=9", "seed=3", "fidelity=paper"])
+def test_an_evaluation_has_no_settings_of_training(override: str) -> None:
+    (found,) = cli.faults(["run=x", override], "evaluate")
+    assert found.startswith(f"{override}: a run keeps what it was trained with; `softvq evaluate --help`")
 
 
 def test_all_faults_are_named() -> None:

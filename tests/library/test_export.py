@@ -12,7 +12,8 @@ from cells import SMALL_CONV, SMALL_MLP, run
 from image_files import write_arrays
 
 import softvq
-from softvq.library.export import CodeExtractor, export_run, main, write_onnx
+from softvq.command.export import main
+from softvq.library.export import CodeExtractor, export_run, write_onnx
 
 NETWORKS = {
     "mlp": ("network=mlp", *SMALL_MLP),

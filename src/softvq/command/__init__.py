@@ -16,7 +16,7 @@ COMMANDS = {
     "runs": ("softvq.report.runs", "list runs, or compare two of them"),
     "report": ("softvq.report.__main__", "tables and report.html from the run folders below LOGS"),
     "explore": ("softvq.explore.__main__", "one page to look into codes: maps, clusters, codewords"),
-    "export": ("softvq.library.export", "a run's model as safetensors and ONNX, with a model card"),
+    "export": ("softvq.command.export", "a run's model as safetensors and ONNX, with a model card"),
     "dashboard": ("softvq.sweep.dashboard", "the W&B workspace and report of a sweep"),
 }
 

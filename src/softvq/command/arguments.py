@@ -57,7 +57,9 @@ def _check_choice(override: str) -> None:
 
 def _refuse(message: str) -> NoReturn:
     setting = re.search(r"argument --([\w-]+).* ignored explicit argument '(.*)'", message)  # --run=PATH
-    if setting:
+    if setting and setting[1] != "run":  # a flag of the program
+        message = f"--{setting[1]} takes no value; write --{setting[1]}"
+    elif setting:
         message = f"--{setting[1]}={setting[2]}: settings have no dashes; write {setting[1]}={setting[2]}"
     raise UsageError(message)
 

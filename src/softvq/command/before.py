@@ -10,6 +10,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from softvq.command.program import plain_errors
+from softvq.config.compose import refused_list
 from softvq.config.schema import kind_of
 from softvq.config.settings import check_settings
 from softvq.config.targets import missing_target
@@ -25,7 +26,7 @@ class Checks(Callback):
         """Checks a single run as a whole."""
         with _refusing():
             _refuse_unheeded(config, OF_SWEEPS, "is for sweeps, and this is a single run; add -m, or drop it")
-            _check_folders(config)
+            _check_typed(config)
             _refuse_unheeded(config, RECORDED, "would put Hydra's files among a run's, which records itself; drop it")
             _check_run(config)
 
@@ -35,7 +36,7 @@ class Checks(Callback):
             why = "is for a single run; the folder of a sweep is hydra.sweep.dir=PATH"
             _refuse_unheeded(config, ("hydra.run",), why)
             _refuse_unheeded(config, RECORDED, "would put Hydra's files among a run's, which records itself; drop it")
-            _check_folders(config)
+            _check_typed(config)
 
 
 @contextmanager
@@ -60,9 +61,11 @@ def _refuse_unheeded(config: DictConfig, parts: tuple[str, ...], why: str) -> No
             raise ValueError(f"{override} {why}")
 
 
-def _check_folders(config: DictConfig) -> None:
-    """Checks the settings under `hydra` that were typed; the others are Hydra's own, or follow from the run."""
+def _check_typed(config: DictConfig) -> None:
+    """Checks the choices that were typed, and the settings under `hydra`; its others are its own, or follow the run."""
     for override in _typed(config):
+        if why := refused_list(override):
+            raise ValueError(why)
         key = override.partition("=")[0].lstrip("+~")
         if override.startswith("+") and _is_unknown(key):
             raise ValueError(f"{override}: Hydra has no {key}; drop it")

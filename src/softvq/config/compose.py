@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parents[1]
 # A wheel carries the configurations inside the package; a checkout has them at its top.
 CONF_DIR = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parents[1] / "conf"
 NOT_CHOICES = {"base"}  # a file that others of its group extend
+SEVERAL_CHOICES = ("logger",)  # groups of which a run takes several at once
 
 
 def compose(
@@ -99,6 +100,22 @@ def options(group: str, own: Sequence[Path] = ()) -> list[str]:
 def groups() -> list[str]:
     """The groups whose choices are made by name."""
     return sorted(path.name for path in CONF_DIR.iterdir() if path.is_dir() and path.name not in ("hydra", "preset"))
+
+
+def refused_list(override: str) -> str | None:
+    """What is wrong with an override that gives a list to a group of which a run takes one choice; None if nothing is.
+
+    Example:
+        >>> refused_list("bottleneck=[vq,soft_vq]")
+        'bottleneck=[vq,soft_vq]: bottleneck takes one choice; write bottleneck=vq,soft_vq with -m to run each'
+    """
+    key, _, value = override.partition("=")
+    group = key.lstrip("+").partition("@")[0]
+    if not value.startswith("[") or group not in groups() or group in SEVERAL_CHOICES:
+        return None
+    choices = value.strip("[] ") or "NAME"
+    each = " with -m to run each" if "," in choices else ""
+    return f"{override}: {group} takes one choice; write {group}={choices}{each}"
 
 
 def built_network(config: DictConfig, chosen: str) -> str:

@@ -10,7 +10,7 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from softvq.config.compose import CONF_DIR, compose, groups, leaf_keys, nearest, options
+from softvq.config.compose import CONF_DIR, compose, groups, leaf_keys, nearest, options, refused_list
 from softvq.config.kinds import mapping
 from softvq.config.nicknames import written_here
 from softvq.config.schema import kind_of
@@ -22,6 +22,7 @@ LAUNCHERS = {
     "hydra/launcher/submitit_local": "hydra-submitit-launcher",
     "hydra/launcher/submitit_slurm": "hydra-submitit-launcher",
 }
+LOOSE_COMMA = r"^,|[\[(],|,\s*(?=[,\])]|$)"
 FOUND_LATER = {"network.d", "data.image_shape"}  # once the headers of one's own data are read
 
 
@@ -46,7 +47,7 @@ def faults(overrides: Sequence[str], config_name: str = "train", own: Sequence[P
                 return [explain(*fault, {}, own) for fault in found]
             rest.remove(override)
     known: dict[str, Any] = OmegaConf.to_container(config)  # type: ignore[assignment]
-    named = [explain(*fault, known, own) for fault in found]
+    named = [explain(*fault, known, own, config_name) for fault in found]
     typed = {_key(override) for _, override in found if override}
     return named + [fault for fault in missing_values(config) if fault.partition(" ")[0] not in typed]
 
@@ -75,15 +76,17 @@ def culprit(error: Exception, overrides: Sequence[str]) -> str | None:
         group, _, option = error.missing_cfg_file.rpartition("/")
         choosing = [o for o in overrides if _key(o) == group]
         return next((o for o in choosing if option in _chosen(o) or str(error.missing_cfg_file) in LAUNCHERS), None)
+    if listed := next((o for o in overrides if refused_list(o)), None):  # what fails is whatever reads the choice
+        return listed
     if isinstance(error, OmegaConfBaseException):
         key = error.full_key
     else:
         named = re.search(
-            r"Could not (?:override|delete from config\.) '([^']+)'|argument '([^=]+)=|parameters? '([^=]+)=|"
+            r"Could not (?:override|delete from config\.) '([^']*)'|argument '([^=]+)=|parameters? '([^=]+)=|"
             r"Multiple values for ([\w/]+)|merging override ([^=]+)=",
             message,
         )
-        key = next((name for name in named.groups() if name), None) if named else None
+        key = next((name for name in named.groups() if name is not None), None) if named else None
     return next((o for o in overrides if _key(o) == key), None)
 
 
@@ -97,7 +100,13 @@ def _chosen(override: str) -> list[str]:
     return [choice.strip() for choice in value.removeprefix("[").removesuffix("]").split(",")]
 
 
-def explain(error: Exception, override: str | None, config: Mapping[str, Any], own: Sequence[Path] = ()) -> str:
+def explain(
+    error: Exception,
+    override: str | None,
+    config: Mapping[str, Any],
+    own: Sequence[Path] = (),
+    config_name: str = "train",
+) -> str:
     """One message for what composing a configuration raised.
 
     Args:
@@ -105,33 +114,34 @@ def explain(error: Exception, override: str | None, config: Mapping[str, Any], o
         override: what it is about, as typed; None if that is not known.
         config: what the other overrides compose, for the names that would have been right.
         own: folders of configurations beside the package's own.
+        config_name: of the program's configuration.
     """
     first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
     if override is None:
         return first_line
     key, value = _key(override), override.partition("=")[2]
-    if isinstance(error, OverrideParseException):
-        return (
-            f"{override!r} cannot be read ({first_line}); write KEY=VALUE, a list as KEY=[1,2], "
-            "and quote twice what holds other signs: 'KEY=\"a=b\"'"
-        )
+    if isinstance(error, OverrideParseException) or not key:
+        return f"{override!r} cannot be read: {_unreadable(override)}"
     if isinstance(error, MissingConfigException):
         if str(error.missing_cfg_file) in LAUNCHERS:
             return str(MissingExtraError(override, LAUNCHERS[str(error.missing_cfg_file)], "sweep"))
         choices = options(key, own) or list(error.options or [])
         wrong = str(error.missing_cfg_file).rpartition("/")[2] if value.startswith("[") else value
         return f"{override}: {key} has no choice {wrong}; {_instead(wrong, choices)}"
+    if listed := refused_list(override):
+        return listed
     if isinstance(error, OmegaConfBaseException):
         return f"{override}: {first_line}"
     if "Ambiguous value" in first_line or "requires --multirun" in first_line:
-        listed = "" if key in groups() else f", or write a list as {key}=[{value}]"
-        return f"{override} names several values; add -m to run each of them{listed}"
+        return f"{override} names several values; add -m to run each of them{_one_value(key, value, config)}"
     if "merging override" in first_line:
         return f"{override}: {_wrong_kind(key, value)}"
     if "Multiple values" in first_line:
         return f"{override}: {key} is chosen already; write {override.lstrip('+')}"
     if key in leaf_keys(config) and value.startswith("{"):
         return f"{override}: {key} has no such entries yet; write +{key}.NAME=VALUE for each"
+    if config_name == "evaluate" and key.partition(".")[0] not in config and not nearest(key, leaf_keys(config)):
+        return f"{override}: a run keeps what it was trained with; `softvq evaluate --help` shows what can be set"
     return f"{override}: there is no {_unknown(key, value, config, own)}"
 
 
@@ -142,6 +152,39 @@ def _wrong_kind(key: str, value: str) -> str:
     except ValueError as error:
         return str(error)
     return "it is a list in place of settings by name, or these in place of a list"
+
+
+def _unreadable(override: str) -> str:
+    """Why an override cannot be read, and what can."""
+    key, equals, value = override.partition("=")
+    if value.startswith("="):
+        return f"write {key}={value.lstrip('=')}"
+    if not equals or not key:
+        group, colon, choice = override.partition(":")
+        meant = f"{group}={choice}" if colon and group in groups() else ""
+        meant = meant or next((f"{group}={override}" for group in groups() if override in options(group)), "")
+        return f"write {meant or 'KEY=VALUE'}, without spaces around the ="
+    if missing := re.search(LOOSE_COMMA, value):
+        return f"nothing stands {'before' if missing[0].startswith('[') else 'behind'} a comma; write {key}=" + (
+            re.sub(LOOSE_COMMA, lambda found: found[0].replace(",", "").strip(), value) or "VALUE"
+        )
+    if any(value.count(opening) != value.count(closing) for opening, closing in ("()", "[]", "{}")):
+        return f"a bracket is open; write a list as {key}=[1,2], and quote a value that holds one: '{key}=\"{value}\"'"
+    return f"quote what holds other signs twice: '{key}=\"{value}\"'"
+
+
+def _one_value(key: str, value: str, config: Mapping[str, Any]) -> str:
+    """How several values are given to a setting that takes a list, or one value that holds a comma."""
+    if key in groups():
+        return ""
+    *parents, leaf = key.split(".")
+    node: Any = config
+    for name in parents:
+        node = node.get(name) if isinstance(node, Mapping) else None
+    known = node.get(leaf) if isinstance(node, Mapping) else None
+    if isinstance(known, list):
+        return f", or write a list as {key}=[{value}]"
+    return f", or quote one value with a comma twice: '{key}=\"{value}\"'" if known == MISSING or "/" in value else ""
 
 
 def _instead(word: str, words: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from softvq.extras import MissingExtraError
+from softvq.run.cell import finished_metrics
 from softvq.run_folder import EXPLORED
 
 LARGEST_PAGE = 8_000_000  # bytes; fewer images are shown rather than more
@@ -34,6 +35,8 @@ def write(runs: Sequence[Path], out: Path, points: int, device: str) -> int:
     Raises:
         ValueError: if a folder holds no finished run, or the runs look at different images.
     """
+    for run in runs:
+        finished_metrics(run)  # before torch is loaded, which takes seconds
     import torch
 
     from softvq.explore.gather import explore

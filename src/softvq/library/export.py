@@ -6,10 +6,7 @@ DIR/encoder.onnx        the encoder alone: uint8 images in, codes out; runs with
 DIR/README.md           the model card, as model hubs show it
 """
 
-import argparse
 import math
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -176,20 +173,3 @@ Under the protocol `probes={metrics["protocol"]["name"]}` at the tap `{metrics["
 Configuration {metrics["config_hash"]}, data content {metrics["provenance"]["data"]["sha256"][:12]},
 commit {metrics["provenance"]["commit"] or "unknown"}.
 """
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Exports a run; the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="softvq export", description="Writes a run's model as safetensors and ONNX, with a model card."
-    )
-    parser.add_argument("run", metavar="RUN", type=Path, help="folder of a finished run")
-    parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="where the files go")
-    options = parser.parse_args(arguments)
-    try:
-        files = export_run(options.run, options.out)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(f"exported: {', '.join(file.name for file in files)} in {options.out}")
-    return 0

@@ -146,6 +146,29 @@ def read_metrics(folder: RunFolder) -> dict[str, Any] | None:
     return metrics
 
 
+def finished_metrics(path: str | Path) -> dict[str, Any]:
+    """The results of a finished run.
+
+    Raises:
+        ValueError: if the folder holds none, naming one that lies further down.
+    """
+    folder = RunFolder(path)
+    metrics = read_metrics(folder)
+    if metrics is None:
+        below = next((found.parent for depth in ("*", "*/*", "*/*/*") for found in _results(folder.path, depth)), None)
+        way_out = f"name one of those below it, as {below}" if below else "train it first"
+        raise ValueError(f"run={path} holds no finished run: {folder.metrics} is missing; {way_out}")
+    return metrics
+
+
+def _results(folder: Path, depth: str) -> list[Path]:
+    """The files of results so far below a folder; none where it cannot be looked into."""
+    try:
+        return sorted(folder.glob(f"{depth}/metrics.json"))
+    except OSError:
+        return []
+
+
 def read_failure(folder: RunFolder) -> dict[str, Any] | None:
     """The content of a run's `failure.json`; None where it is absent or not what a run writes."""
     try:

@@ -13,7 +13,7 @@ from softvq.config.targets import check_recorded, named_in
 from softvq.data.module import ImageData
 from softvq.extras import needed
 from softvq.run.build import build_data, build_model, checked, weights_dtype
-from softvq.run.cell import read_config, read_metrics
+from softvq.run.cell import finished_metrics, read_config
 from softvq.run.recorded import check_config, check_results
 from softvq.run_folder import DamagedFileError, RunFolder
 from softvq.training.autoencoder import Autoencoder
@@ -108,10 +108,7 @@ def load_run(path: str | Path, trust: Sequence[str] = ()) -> FinishedRun:
         ValueError: if the folder holds none, or files that do not belong together.
         UntrustedTargetError: if its configuration names what is neither softvq's nor trusted.
     """
-    folder = RunFolder(path)
-    metrics = read_metrics(folder)
-    if metrics is None:
-        raise ValueError(f"run={path} holds no finished run: {folder.metrics} is missing; train it first")
+    folder, metrics = RunFolder(path), finished_metrics(path)
     recorded_config = read_config(folder)
     check_recorded(recorded_config, str(folder.config), {*trust, *trusted_here()})
     check_results(folder, metrics)

@@ -236,8 +236,9 @@ def summary_lines(plan: Plan, at_a_time: int) -> list[str]:
         at_a_time: jobs that run at once.
     """
     pending = plan.having(*PENDING)
+    s = "" if len(plan.cells) == 1 else "s"
     lines = [
-        f"{len(plan.cells)} cells: {len(plan.having('finished'))} finished, {len(pending)} to run "
+        f"{len(plan.cells)} cell{s}: {len(plan.having('finished'))} finished, {len(pending)} to run "
         f"({len(plan.having('unfinished'))} to resume, {len(plan.having('failed'))} to retry), "
         f"{len(plan.having('duplicate'))} duplicates, {len(plan.having('invalid'))} invalid"
     ]

@@ -7,6 +7,7 @@ to load torch and Lightning; this way it does so while the sweep is planned, who
 import gc
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -65,6 +66,8 @@ def call_in_workers(function: Callable[[X], Y], arguments: Sequence[X], workers:
 
     if TIDY_QUIETLY not in sys.warnoptions:
         sys.warnoptions.append(TIDY_QUIETLY)
+    # Joblib starts a worker anew that has come to hold more memory than its first call did, as after a larger data set.
+    warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
     parallel: Any = Parallel(
         workers,
         backend="loky",

@@ -27,10 +27,10 @@ def test_a_grid_of_two_settings_shows_both_and_a_row_for_each_combination(tmp_pa
     assert found.keys == ("bottleneck.K", "network.d")
     assert [tuple(value_of(entry, key) for key in found.keys) for entry in found.entries] == [
         (8, 16),
-        (16, 16),
         (8, 32),
+        (16, 16),
         (16, 32),
-    ]
+    ]  # by the columns from the left, numbers by their size, as in the closing table of a sweep
     assert [found.heading(key) for key in found.keys] == ["K", "d"]
     assert found.title(found.entries[0]) == "Soft VQ-VAE, K = 8, d = 16"
     assert found.common == (("trainer.max_steps", "60", "40000"),)
@@ -42,10 +42,10 @@ def test_a_grid_of_two_settings_shows_both_and_a_row_for_each_combination(tmp_pa
 
 
 def test_the_default_of_a_swept_setting_shows_its_value_too(tmp_path, experiments):
-    for k in (128, 512):
+    for k in (128, 512, 16):
         write_run(tmp_path / f"{k}", bottleneck="vq", overrides=(f"bottleneck.K={k}",), experiment="k_sweep")
     found = experiments()["k_sweep"]
-    assert [value_of(entry, "bottleneck.K") for entry in found.entries] == [128, 512]
+    assert [value_of(entry, "bottleneck.K") for entry in found.entries] == [16, 128, 512]
 
 
 def test_raw_and_untrained_stand_beside_models_of_other_steps(tmp_path, experiments):

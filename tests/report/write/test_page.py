@@ -154,6 +154,8 @@ def test_a_lost_run_is_counted_where_it_would_have_been(text):
 
 def test_evaluations_appear(text):
     assert "Probed again: Experiment table_1" in text
+    caption = re.search(r"measured of the same weights, by the protocol of each row; ([^<]*)", text)[1]
+    assert caption == "MNIST; 40,000 steps; seed 0; fidelity=paper."  # no protocol: each row names its own
     assert re.search(r"berthelot</td>.*?61\.00", text, re.DOTALL)
 
 

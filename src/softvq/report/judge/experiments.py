@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from softvq.published import FLOORS, MSE, PROBE_METRICS, data_name, data_order, row_name
-from softvq.report.judge.entries import Entry, make_entries
+from softvq.published import FLOORS, MSE, PROBE_METRICS, data_name, data_order, row_name, row_order
+from softvq.report.judge.entries import Entry, make_entries, number_or_text
 from softvq.report.judge.paper_tables import is_the_papers_setting
 from softvq.report.read.departures import DefaultSettings, leaves
 from softvq.report.read.run import FAILED, FINISHED, Run, setting
@@ -131,7 +131,19 @@ def _experiment(name: str, entries: Sequence[Entry]) -> Experiment:
         for key, value, default in entry.departures.all
         if key not in keys and not (key == STEPS and entry.bottleneck in FLOORS)
     }
-    return Experiment(name, tuple(entries), tuple(keys), tuple(sorted(common)))
+    return Experiment(name, tuple(_in_order(entries, keys)), tuple(keys), tuple(sorted(common)))
+
+
+def _in_order(entries: Sequence[Entry], keys: Sequence[str]) -> list[Entry]:
+    """Data and models in the paper's order, then by the table's columns from the left, numbers by their size."""
+    return sorted(
+        entries,
+        key=lambda entry: (
+            data_order(entry.data),
+            row_order(entry.bottleneck),
+            [number_or_text(value_of(entry, key)) for key in keys],
+        ),
+    )
 
 
 def _departing(entries: Sequence[Entry]) -> set[str]:

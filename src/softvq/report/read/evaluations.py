@@ -6,7 +6,7 @@ from typing import Any
 
 from softvq.bounded_files import printable, printable_values, read_json
 from softvq.config.identity import config_hash
-from softvq.report.read.fields import DamagedRunError, mapping_in, measured_values, need
+from softvq.report.read.fields import DamagedRunError, flat, mapping_in, measured_values, need
 from softvq.report.read.run import Evaluation
 
 DECIDE_NO_NUMBER = ("save_latents", "tsne_points")  # settings of a protocol that change no number
@@ -34,12 +34,14 @@ def read_evaluations(run: Path, run_hash: str) -> tuple[list[Evaluation], list[s
 
 def _evaluation(content: Mapping[str, Any], name: str) -> Evaluation:
     protocol = need(content, "protocol", Mapping, name)
+    settings = {key: value for key, value in protocol.items() if key not in DECIDE_NO_NUMBER}
     return Evaluation(
         file=name,
         protocol=need(protocol, "name", str, name),
         tap=need(protocol, "tap", str, name),
         data=need(content, "data", str, name),
         seed=need(protocol, "seed", int, name),
-        settings_hash=config_hash({key: value for key, value in protocol.items() if key not in DECIDE_NO_NUMBER}),
+        settings_hash=config_hash(settings),
         values=measured_values(content, name),
+        settings=flat(settings),
     )

@@ -42,7 +42,11 @@ def with_evaluations(runs: Sequence[Run], table: Path) -> list[Run]:
 
 def _evaluation(row: dict[str, str]) -> Evaluation:
     return Evaluation(
-        **{name: printable(row[name]) for name in ("file", "protocol", "tap", "data", "settings_hash")},
+        file=printable(row["file"]),
+        protocol=printable(row["protocol"]),
+        tap=printable(row["tap"]),
+        data=printable(row["data"]),
+        settings_hash=printable(row["settings_hash"]),
         seed=int(row["probe_seed"]),
         values={name: float(row[name]) for name in NUMBERS if row[name]},
     )

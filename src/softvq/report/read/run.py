@@ -51,6 +51,7 @@ class Evaluation:
         seed: of the probes.
         settings_hash: of those settings of the protocol that change its numbers.
         values: numbers by name, as in `Run`.
+        settings: those that were hashed, by their dotted keys; empty where the evaluation is known from a table alone.
     """
 
     file: str
@@ -60,6 +61,7 @@ class Evaluation:
     seed: int
     settings_hash: str
     values: Mapping[str, float]
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

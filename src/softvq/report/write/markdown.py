@@ -79,6 +79,7 @@ def _experiment(experiment: dict[str, Any]) -> Iterable[str]:
             yield f"{escape(told)}, the best of them trial {search['best']} with {number}: {code(search['command'])}"
     if experiment["evaluations"]:
         yield f"#### Probed again: {escape(experiment['title'])}"
+        yield f"What `softvq evaluate` measured of the same weights; {escape(experiment['evaluated'])}."
         rows = [
             [escape(found["title"]), escape(found["protocol"]), escape(found["tap"]), escape(data_name(found["data"]))]
             + [over_seeds(found["metrics"][m], m) if m in found["metrics"] else "—" for m in PROBE_METRICS]

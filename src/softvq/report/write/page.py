@@ -120,9 +120,11 @@ def _plots(experiment: Mapping[str, Any], runs: Mapping[str, Run]) -> list[tuple
     metrics = experiment["metrics"]
     groups = []
     if len(experiment["rows"]) > 1:
-        text = "Seeds as dots, mean and 95 % interval, the paper's number as a diamond where it can be compared."
+        text = "Seeds as dots, their mean, and from three seeds on its 95 % interval"
+        if any(found["paper"] is not None for row in experiment["rows"] for found in row["metrics"].values()):
+            text += "; the paper's number as a diamond where it can be compared"
         plots = [(f"{label(m)} of each row", results_plot(experiment["rows"], [m])) for m in metrics]
-        groups.append((text, _drawn(experiment, plots)))
+        groups.append((f"{text}.", _drawn(experiment, plots)))
     for curve in experiment["curves"]:
         papers = _papers_rows(curve) if experiment["is_the_papers"] else []
         text = f"Over {curve['key']}: means over seeds, each seed, 95 % intervals."

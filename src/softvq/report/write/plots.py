@@ -20,6 +20,7 @@ from softvq.report.write.pictures import Picture
 WIDTH = 4.0  # inches; shown at about 390 pixels, so that 8 points are about 10 pixels
 PIXELS_PER_INCH = 96
 MOST_ROWS = 40
+DECADE = 8  # times as large, about a power of ten: from there on an axis is logarithmic
 MOST_LINES = 8  # as many as colours and markers tell apart
 INK, QUIET, OURS, PAPERS = "#1b1f27", "#8a93a3", COLOURS[0], COLOURS[6]
 STYLE = {
@@ -161,26 +162,28 @@ def training_plot(curves: Sequence[tuple[str, Sequence[tuple[int, float]]]], nam
 
     Args:
         curves: title and (step, value) of each line.
-        name: of the number.
+        name: of the number, as its column in `metrics.csv` is called.
     """
     with figure_in_style(WIDTH, 2.7) as figure:
         axis = figure.subplots()
         for number, (title, points) in enumerate(curves[:MOST_LINES]):
             axis.plot(*zip(*points, strict=True), label=plain(title), color=COLOURS[number], linewidth=1)
-        if all(value > 0 for _, points in curves[:MOST_LINES] for _, value in points):
+        values = [value for _, points in curves[:MOST_LINES] for _, value in points]
+        if min(values) > 0 and max(values) / min(values) >= DECADE:
             axis.set_yscale("log")
         axis.locator_params(axis="x", nbins=5)
         axis.set_xlabel("step")
-        axis.set_ylabel(plain(name))
+        stage, _, number_of = name.rpartition("/")
+        axis.set_ylabel(plain(f"{number_of.replace('_', ' ')} ({stage})" if stage else number_of))
         axis.grid()
         _legend(figure, axis, len(curves))
         return drawn(figure)
 
 
 def _scale_axis(axis: Any, values: Sequence[float]) -> None:
-    """Logarithmic where values span more than a power of ten, linear near 0 where one is 0."""
+    """Logarithmic where values span about a power of ten or more, linear near 0 where one is 0."""
     positive = [value for value in values if value > 0]
-    if len(positive) > 1 and min(values) >= 0 and max(positive) / min(positive) >= 8:
+    if len(positive) > 1 and min(values) >= 0 and max(positive) / min(positive) >= DECADE:
         axis.set_xscale("symlog" if 0 in values else "log", **({"linthresh": min(positive)} if 0 in values else {}))
     if len(values) <= 12:
         axis.set_xticks(values, [f"{value:g}" for value in values], minor=False)

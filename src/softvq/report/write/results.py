@@ -3,10 +3,10 @@
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
-from softvq.published import TABLES, data_name, row_name, table_columns
+from softvq.published import TABLES, data_name, data_order, row_name, table_columns
 from softvq.report.judge.claims import Claim, Inequality, judge_claims
 from softvq.report.judge.entries import Entry, make_entries
 from softvq.report.judge.equal_distortion import EXPERIMENT, Band, bands
@@ -78,6 +78,7 @@ def _experiment(found: Experiment, searches: Iterable[Search]) -> dict[str, Any]
         "rows": [_row(found, entry) for entry in found.entries],
         "curves": [_curve(found, key, lines) for key, lines in found.curves()],
         "evaluations": [_evaluated(found, each) for entry in found.entries for each in evaluated(entry)],
+        "evaluated": _evaluated_caption(found),
         "searches": [_search(search) for search in searches if search.experiment == found.name],
     }
 
@@ -99,18 +100,37 @@ def _search(search: Search) -> dict[str, Any]:
 
 def _caption(found: Experiment) -> str:
     """Data, steps, seeds and protocol, and what departs from the defaults in all rows alike."""
-    steps = sorted({entry.steps for entry in found.entries if entry.steps})
-    seeds = sorted({run.seed for entry in found.entries for run in entry.runs})
-    said = [", ".join(map(data_name, found.data))]
-    said.append(f"{', '.join(f'{n:,}' for n in steps)} steps" if steps else "nothing trained")
-    said.append(f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds)) or 'none'}")
-    for key, option in (("fidelity", "fidelity"), ("protocol", "probes"), ("tap", "probes.tap")):
+    said = _trained(found.entries)
+    for key, option in (("protocol", "probes"), ("tap", "probes.tap")):
         said.append(f"{option}={', '.join(sorted({getattr(entry, key) for entry in found.entries}))}")
+    return "; ".join(said + _shared(found.common))
+
+
+def _evaluated_caption(found: Experiment) -> str:
+    """Data, steps and seeds of the weights that were probed again; each row names its own protocol."""
+    common = [departure for departure in found.common if not departure[0].startswith("probes.")]
+    probed = [replace(e, runs=tuple(run for run in e.runs if run.evaluations)) for e in found.entries]
+    return "; ".join(_trained([entry for entry in probed if entry.runs]) + _shared(common))
+
+
+def _trained(entries: Sequence[Entry]) -> list[str]:
+    """Data, steps, seeds and fidelity."""
+    steps = sorted({entry.steps for entry in entries if entry.steps})
+    seeds = sorted({run.seed for entry in entries for run in entry.runs})
+    return [
+        ", ".join(map(data_name, sorted({entry.data for entry in entries}, key=data_order))),
+        f"{', '.join(f'{n:,}' for n in steps)} steps" if steps else "nothing trained",
+        f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds)) or 'none'}",
+        f"fidelity={', '.join(sorted({entry.fidelity for entry in entries}))}",
+    ]
+
+
+def _shared(common: Iterable[tuple[str, str, str]]) -> list[str]:
+    """Settings that depart from the defaults in all rows alike."""
     defaults: dict[str, list[str]] = {}
-    for key, value, default in found.common:
+    for key, value, default in common:
         defaults.setdefault(f"{key}={value}", []).append(default)
-    said += [f"{setting} (default {' or '.join(others)})" for setting, others in defaults.items()]
-    return "; ".join(said)
+    return [f"{setting} (default {' or '.join(others)})" for setting, others in defaults.items()]
 
 
 def _row(experiment: Experiment, entry: Entry) -> dict[str, Any]:

@@ -1,0 +1,28 @@
+"""Hands a trained model on: `softvq export RUN --out DIR`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from softvq.run.cell import finished_metrics
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exports a run; the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="softvq export", description="Writes a run's model as safetensors and ONNX, with a model card."
+    )
+    parser.add_argument("run", metavar="RUN", type=Path, help="folder of a finished run")
+    parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="where the files go")
+    options = parser.parse_args(arguments)
+    try:
+        finished_metrics(options.run)  # before torch is loaded, which takes seconds
+        from softvq.library.export import export_run
+
+        files = export_run(options.run, options.out)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"exported: {', '.join(file.name for file in files)} in {options.out}")
+    return 0
