@@ -35,6 +35,9 @@ class ChangedConfigError(ValueError):
         )
 
 
+DEPTHS = tuple("/".join("*" * depth) for depth in range(1, 5))  # as deep as cells lie below a folder of runs
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How a cell ended: `finished`, `skipped` (it was finished before) or `failed`, and why."""
@@ -155,7 +158,7 @@ def finished_metrics(path: str | Path) -> dict[str, Any]:
     folder = RunFolder(path)
     metrics = read_metrics(folder)
     if metrics is None:
-        below = next((found.parent for depth in ("*", "*/*", "*/*/*") for found in _results(folder.path, depth)), None)
+        below = next((found.parent for depth in DEPTHS for found in _results(folder.path, depth)), None)
         way_out = f"name one of those below it, as {below}" if below else "train it first"
         raise ValueError(f"run={path} holds no finished run: {folder.metrics} is missing; {way_out}")
     return metrics

@@ -124,7 +124,7 @@ def brief(value: Any) -> str:
 
 def _experiment(name: str, entries: Sequence[Entry]) -> Experiment:
     candidates = ["fidelity", "protocol", *sorted(_departing(entries) | _varying_where_unknown(entries))]
-    keys = [key for key in candidates if len(_values(entries, key)) > 1]
+    keys = [key for key in candidates if len(_values(entries, key)) > 1 and not _is_the_models(entries, key)]
     common = {
         (key, value, default)
         for entry in entries
@@ -132,6 +132,13 @@ def _experiment(name: str, entries: Sequence[Entry]) -> Experiment:
         if key not in keys and not (key == STEPS and entry.bottleneck in FLOORS)
     }
     return Experiment(name, tuple(_in_order(entries, keys)), tuple(keys), tuple(sorted(common)))
+
+
+def _is_the_models(entries: Sequence[Entry], key: str) -> bool:
+    """Whether a setting is the class of the bottleneck, and each model's own: the model's name says it already."""
+    if key != "bottleneck._target_":
+        return False
+    return len({(e.bottleneck, value_of(e, key)) for e in entries}) == len({e.bottleneck for e in entries})
 
 
 def _in_order(entries: Sequence[Entry], keys: Sequence[str]) -> list[Entry]:
