@@ -248,6 +248,7 @@ TOGETHER: list[tuple[str, str]] = [
     ("bottleneck=identity probes.tap=z_q", "probes.tap is 'z_q', which this bottleneck does not have"),
     ("network.d=1000000", "lower network.d, bottleneck.K or the network's widths"),
     ("bottleneck.K=1000000000", "lower network.d, bottleneck.K or the network's widths"),
+    ("trainer.accelerator=cpu trainer.devices=4000", "trainer.devices=4000: this machine has "),
     ("optimizer._target_=torch.optim.Adm", "torch.optim has no Adm; did you mean Adam?"),
     ("optimizer._target_=torch.optim.LBFGS", "does not fit this training; choose one of torch.optim."),
     ("optimizer._target_=torch.optim.SparseAdam", "does not fit this training"),
