@@ -38,6 +38,15 @@ def test_a_missing_value_ends_the_program_before_it_trains(tmp_path: Path) -> No
 
 
 @pytest.mark.process
+def test_one_run_of_an_experiment_that_is_a_sweep_is_said_to_be_one(tmp_path: Path) -> None:
+    short = ("data=digits", "probes=fast", "probes.tsne_points=50", "trainer.max_steps=2", "trainer.progress=false")
+    note = "warning: experiment=table_1 is a sweep over bottleneck, seed, and this is one run of it; add -m for all"
+    assert note in train("experiment=table_1", *short, f"hydra.run.dir={tmp_path}/one").stderr.replace("\n", " ")
+    chosen = train("experiment=table_1", "seed=1", *short, f"hydra.run.dir={tmp_path}/chosen")
+    assert (chosen.returncode, "is a sweep" in chosen.stderr) == (0, False)
+
+
+@pytest.mark.process
 def test_help_explains_every_group_and_fits_a_screen() -> None:
     done = train("--help")
     assert done.returncode == 0

@@ -221,6 +221,7 @@ TYPED: list[tuple[str, str]] = [
     ("hydra.launcher.n_jobs=2", "write hydra/launcher=local_joblib hydra.launcher.n_jobs=2 with -m"),
     ("hydra.sweep.dir=x", "hydra.sweep.dir=x is for sweeps"),
     ("hydra.sweeper.plan_only=true", "hydra.sweeper.plan_only=true is for sweeps"),
+    ("experiment=search_soft_vq", "experiment=search_soft_vq is a search over bottleneck.K, bottleneck.sigma_eps"),
     ("hydra/sweeper=search", "hydra/sweeper=search is for sweeps, and this is a single run; add -m"),
     # Hydra's files among a run's
     ("hydra.output_subdir=..", "hydra.output_subdir=.. would put Hydra's files among a run's"),

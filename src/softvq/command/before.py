@@ -14,6 +14,7 @@ from softvq.config.compose import refused_list
 from softvq.config.schema import kind_of
 from softvq.config.settings import check_settings
 from softvq.config.targets import missing_target
+from softvq.console import screen
 
 RECORDED = ("hydra.output_subdir",)
 OF_SWEEPS = ("hydra/launcher", "hydra.launcher", "hydra/sweeper", "hydra.sweep", "hydra.sweeper")
@@ -28,7 +29,10 @@ class Checks(Callback):
             _refuse_unheeded(config, OF_SWEEPS, "is for sweeps, and this is a single run; add -m, or drop it")
             _check_typed(config)
             _refuse_unheeded(config, RECORDED, "would put Hydra's files among a run's, which records itself; drop it")
+            note = _of_sweep(config)
             _check_run(config)
+            if note:
+                screen.print_warning(note)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Checks what the cells of a sweep share; the sweep's plan checks the cells."""
@@ -59,6 +63,23 @@ def _refuse_unheeded(config: DictConfig, parts: tuple[str, ...], why: str) -> No
         key = override.partition("=")[0].lstrip("+~")
         if any(key == part or key.startswith(f"{part}.") for part in parts):
             raise ValueError(f"{override} {why}")
+
+
+def _of_sweep(config: DictConfig) -> str:
+    """What to say of an experiment without -m, unless the command says which of its cells is meant.
+
+    Raises:
+        ValueError: if the experiment is a search, of which no cell is known beforehand.
+    """
+    sweeper = config.hydra.sweeper
+    swept = [str(key) for key in sweeper.get("params") or {}]
+    typed = {override.partition("=")[0].lstrip("+~") for override in _typed(config)}
+    if not swept or typed.intersection(swept):
+        return ""
+    name, over = f"experiment={config.hydra.runtime.choices.get('experiment')}", ", ".join(swept)
+    if "trials" in sweeper:
+        raise ValueError(f"{name} is a search over {over}, and this is a single run; add -m, or set one of them")
+    return f"{name} is a sweep over {over}, and this is one run of it; add -m for all of them"
 
 
 def _check_typed(config: DictConfig) -> None:

@@ -207,7 +207,7 @@ def _estimate(pending: Sequence[PlannedCell]) -> None:
 def plan_table(plan: Plan) -> Table:
     """The plan, a row a cell."""
     keys = swept_keys([planned.overrides for planned in plan.cells])
-    table = Table(title=f"{len(plan.cells)} cells")
+    table = Table(title="1 cell" if len(plan.cells) == 1 else f"{len(plan.cells)} cells")
     for column in ("data", "bottleneck", *headings(keys), "seed", "state"):
         table.add_column(column, overflow="fold")
     for column in ("steps", "time", "disk"):
