@@ -320,7 +320,7 @@ EVALUATE: list[tuple[str, str]] = [
     ("run=logs/x trainer.threads=0", "trainer.threads must be at least 1, got 0"),
     ("run=logs/x trainer.accelerator=gpv", "trainer.accelerator must be one of auto, cpu, gpu, cuda, mps, got 'gpv'"),
     ("run=logs/x trust=half.Half", "write trust=['half.Half']"),
-    ("run=logs/x bottleneck.K=3", "there is no key"),
+    ("run=logs/x bottleneck.K=3", "bottleneck.K=3: a run keeps what it was trained with; `softvq evaluate --help`"),
     ("run=a,b", "names several values"),
     ("-m run=a,b", "evaluate probes one run at a time; drop -m"),
     ("--run=logs/x", "settings have no dashes; write run=logs/x"),
