@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+KEY = 40 * "a"  # of the form that W&B takes for a login
+
 
 class Server(ThreadingHTTPServer):
     """Keeps each run's history rows, summary, settings and uploaded files."""

@@ -14,9 +14,9 @@ import pytest
 import wandb
 from cells import make_cell
 from omegaconf import OmegaConf
-from test_tracking import KEY, SMALL, run, run_interrupted
+from sessions import SMALL, run, run_interrupted
 from wandb_files import records, values
-from wandb_server import Server
+from wandb_server import KEY, Server
 
 from softvq.config.compose import CONF_DIR
 from softvq.run.cell import Cell

@@ -2,28 +2,19 @@
 
 import json
 import os
-import random
 import re
 import resource
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from sweeps import (
     PATIENCE_S,
     ROOT,
-    alive,
     cells,
     command,
     finished,
-    kill_group,
-    results,
     running,
     starts,
     sweep,
@@ -31,89 +22,9 @@ from sweeps import (
     wait_for,
 )
 
-from softvq.run.cell import Outcome
-from softvq.run_folder import RunFolder, write_json, write_text
-from softvq.sweep.launch import launch_all
-from softvq.sweep.plan import PlannedCell
-
 pytestmark = pytest.mark.timeout(2 * PATIENCE_S)
 
 SUPPORT = os.pathsep.join([str(ROOT / "src"), str(ROOT / "tests" / "support")])  # where the odd callbacks are
-OFTEN = ("trainer.checkpoint_after_s=0.1", "trainer.checkpoint_every_s=0.1")
-
-
-def break_off(folder: Path, overrides: tuple[str, ...], moment: str, parent_only: bool, delay_s: float) -> None:
-    """Starts a sweep and kills it a little after something has happened."""
-    done, begun = len(finished(folder)), len(cells(folder))
-    happened = {
-        "planning": lambda: True,
-        "begun": lambda: len(cells(folder)) > begun,
-        "checkpoint": lambda: any(time.time() - p.stat().st_mtime < 1 for p in folder.rglob("last.ckpt")),
-        "finished": lambda: len(finished(folder)) > done,
-    }[moment]
-    with running(folder, *overrides, *OFTEN) as process:
-        assert wait_for(happened, process), "it ended before it was killed"
-        time.sleep(delay_s)
-        if parent_only:
-            os.kill(process.pid, signal.SIGKILL)
-            process.wait()
-            workers = alive(process.pid)
-            wait_for(lambda: not set(workers) & set(alive(process.pid)))
-        else:
-            kill_group(process)
-
-
-def check_that_killing_changes_nothing(
-    folder: Path, unbroken: Path, overrides: tuple[str, ...], count: int, kills: list[tuple[str, bool, float]]
-) -> None:
-    kept: dict[str, tuple[int, int]] = {}
-    for moment, parent_only, delay_s in kills:
-        break_off(folder, overrides, moment, parent_only, delay_s)
-        now = finished(folder)
-        assert kept.items() <= now.items()  # what was finished has not run again
-        kept = now
-    assert len(kept) < count  # else there was nothing left to resume
-    last = sweep(folder, *overrides)
-    assert last.returncode == 0, last.stdout + last.stderr
-    assert f"{count - len(kept)} finished, {len(kept)} skipped, 0 failed" in last.stdout
-    assert kept.items() <= finished(folder).items()
-    assert not list(folder.rglob(".*.json.*")), "half-written files are left"
-    assert sweep(unbroken, *overrides, "hydra/launcher=basic").returncode == 0
-    assert len(finished(folder)) == count
-    assert results(folder) == results(unbroken)
-
-
-@pytest.mark.process
-def test_sweep_killed_twice_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
-    overrides = ("bottleneck=identity,vq", "seed=0,1", "hydra/launcher=local_joblib", "trainer.max_steps=200")
-    kills = [("finished", True, 0.0), ("checkpoint", False, 0.0)]
-    check_that_killing_changes_nothing(tmp_path / "broken", tmp_path / "unbroken", overrides, 4, kills)
-
-
-@pytest.mark.slow
-@pytest.mark.process
-def test_sweep_of_twelve_cells_killed_five_times_at_random(tmp_path: Path) -> None:
-    seed = random.randrange(1000)
-    print(f"moments drawn from seed {seed}")
-    draw = random.Random(seed)
-    overrides = (
-        "bottleneck=identity,vq,soft_vq",
-        "seed=0,1,2,3",
-        "hydra/launcher=local_joblib",
-        "trainer.max_steps=200",
-    )
-    moments = ["finished", "finished", *draw.choices(["planning", "begun", "checkpoint"], k=3)]
-    draw.shuffle(moments)
-    kills = [(moment, draw.random() < 0.5, draw.uniform(0, 2)) for moment in moments]
-    check_that_killing_changes_nothing(tmp_path / "broken", tmp_path / "unbroken", overrides, 12, kills)
-    assert tables(tmp_path / "broken") == tables(tmp_path / "unbroken")
-
-
-def tables(folder: Path) -> list[str]:
-    """What the report makes of a sweep, less its page, which tells paths and times."""
-    out = folder / "report"
-    subprocess.run([sys.executable, "-m", "softvq.report", str(folder), "--out", str(out)], cwd=ROOT, check=True)
-    return [(out / name).read_text() for name in ("tables.md", "tables.tex", "results.json")]
 
 
 @pytest.mark.slow
@@ -290,78 +201,3 @@ def test_a_hundred_cells_are_planned_in_seconds(tmp_path: Path) -> None:
     ended = sweep(tmp_path, *grid)
     assert "100 cells: 0 finished, 100 to run" in ended.stdout, ended.stderr
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before < 20
-
-
-class FakeCell:
-    """A cell whose settings are its name."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = RunFolder(folder)
-        self.config = SimpleNamespace(data=SimpleNamespace(root=str(folder)))
-
-    def source(self) -> None: ...
-
-    def settings(self, info: object) -> dict[str, Any]:
-        return {}
-
-    def is_finished(self, settings: dict[str, Any]) -> bool:
-        return self.folder.metrics.exists()
-
-
-def test_broken_launcher_is_gone_on_with_until_each_cell_has_its_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("softvq.sweep.launch.prepared_info", lambda source, root: ())
-    monkeypatch.setattr("softvq.sweep.launch._overrides", lambda job: job[0].overrides)
-    planned = [PlannedCell([name], FakeCell(tmp_path / name)) for name in "abcdef"]  # type: ignore[arg-type]
-    rounds: list[str] = []
-
-    def launch(batch: Sequence[Sequence[str]], tell: Callable[[int, Any], None]) -> list[Any]:
-        """Two cells at a time; b kills its worker, and everything breaks off with it."""
-        rounds.append("".join(cell[0] for cell in batch))
-        jobs = []
-        for (name,) in batch:
-            folder = RunFolder(tmp_path / name)
-            write_text(folder.log, f"2026-11-26 10:00:0{len(rounds)} train.py\n")
-            if name == "b":
-                raise ConnectionError("a worker died")
-            if name != "a" or len(rounds) > 1:
-                write_json(folder.metrics, {"config_hash": ""})
-                jobs.append(SimpleNamespace(return_value=[Outcome("finished", name)]))
-        return jobs
-
-    told: list[str] = []
-    outcomes = launch_all([[cell] for cell in planned], launch, told.extend)
-    assert rounds == ["abcdef", "cdef", "a", "b"]
-    assert sorted(told) == list("abcdef")
-    assert {name: outcome.status for name, outcome in outcomes.items()} == {
-        **dict.fromkeys("acdef", "finished"),
-        "b": "failed",
-    }
-    assert "ConnectionError: a worker died" in outcomes["b"].message
-    failure = json.loads((tmp_path / "b" / "failure.json").read_text())
-    assert failure["message"] == "ConnectionError: a worker died"
-    assert not list(tmp_path.glob("[acdef]/failure.json"))
-
-
-def test_launcher_that_starts_nothing_fails_each_cell_with_its_reason(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("softvq.sweep.launch._overrides", lambda job: job[0].overrides)
-    planned = [PlannedCell([name], FakeCell(tmp_path / name)) for name in "ab"]  # type: ignore[arg-type]
-
-    def launch(batch: Sequence[Sequence[str]], tell: Callable[[int, Any], None]) -> list[Any]:
-        raise RuntimeError("no such partition")
-
-    outcomes = launch_all([[cell] for cell in planned], launch, lambda _: None)
-    assert all("RuntimeError: no such partition" in outcome.message for outcome in outcomes.values())
-    assert len(list(tmp_path.glob("[ab]/failure.json"))) == 2
-
-
-def test_a_cell_without_metrics_does_not_count_as_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("softvq.sweep.launch._overrides", lambda job: job[0].overrides)
-    planned = PlannedCell(["a"], FakeCell(tmp_path / "a"))  # type: ignore[arg-type]
-    answer = SimpleNamespace(return_value=[Outcome("finished", "a")])
-    outcomes = launch_all([[planned]], lambda batch, tell: [answer], lambda _: None)
-    assert outcomes["a"].status == "failed"
-    assert "metrics.json is missing" in outcomes["a"].message

@@ -14,7 +14,7 @@ from trainings import BOTTLENECKS
 
 from softvq.data.module import ImageData, ReplicaData
 from softvq.run.build import build_data, build_model, build_optimizer
-from softvq.run.train import _replays_steps
+from softvq.run.trainer import replays_steps
 from softvq.training.cuda_graph import Capture, CudaGraphError, Replay, capture_cuda_graph
 from softvq.training.module import Member, TrainingModule
 
@@ -140,12 +140,12 @@ def test_one_gpu_replays_steps_where_python_has_no_part_in_them(
     strategy = SimpleNamespace(root_device=torch.device("cuda"))
     trainer: Any = SimpleNamespace(world_size=1, strategy=strategy, callbacks=[])
     model: Any = SimpleNamespace(bottleneck=SimpleNamespace(learns_from_labels=False))
-    assert _replays_steps(compose_train("data=digits", *overrides), trainer, model) == replays
+    assert replays_steps(compose_train("data=digits", *overrides), trainer, model) == replays
     trainer.world_size = 2
-    assert not _replays_steps(compose_train("data=digits", *overrides), trainer, model)
+    assert not replays_steps(compose_train("data=digits", *overrides), trainer, model)
     if not replays:
         with pytest.raises(ValueError, match=r"trainer\.cuda_graph=true needs one GPU"):
-            _replays_steps(compose_train("data=digits", *overrides, "trainer.cuda_graph=true"), trainer, model)
+            replays_steps(compose_train("data=digits", *overrides, "trainer.cuda_graph=true"), trainer, model)
 
 
 @pytest.mark.gpu

@@ -1,21 +1,14 @@
 """Trains one cell, or several seeds at once, probes what came out, and writes each run's results."""
 
-import inspect
-import logging
-import os
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from traceback import walk_tb
 from typing import Any
 
 import lightning as L
-import torch
-from hydra.utils import get_class, instantiate
-from omegaconf import DictConfig
+from hydra.utils import instantiate
 
 from softvq import stop
 from softvq.bounded_files import printable
@@ -36,10 +29,10 @@ from softvq.run.build import (
     weights_dtype,
 )
 from softvq.run.cell import Cell, read_config
-from softvq.run.device import start_processes
-from softvq.run.process import PORT, RANK
+from softvq.run.process import RANK
 from softvq.run.provenance import commit
 from softvq.run.results import Session, describe
+from softvq.run.trainer import build_trainer, label, replays_steps, set_up_process
 from softvq.run_folder import DamagedFileError, write_json
 from softvq.tracking.curve import read_curve
 from softvq.tracking.tracker import Tracker
@@ -47,10 +40,7 @@ from softvq.training.autoencoder import Autoencoder
 from softvq.training.checkpoint import Generations, Identity, ResumeCheckpoint, RunCheckpoints
 from softvq.training.cuda_graph import capture_cuda_graph
 from softvq.training.curve import NonFiniteLossError
-from softvq.training.devices import DeviceProcesses, check_accelerator, set_matmul_precision
-from softvq.training.malloc import keep_freed_memory
-from softvq.training.module import Member, TrainingModule, watches_gradients
-from softvq.training.progress import About, training_progress
+from softvq.training.module import Member, TrainingModule
 
 Results = dict[str, Any] | Exception
 
@@ -159,7 +149,7 @@ def _train(cells: Sequence[Cell], resume_from: Sequence[Path]) -> list[Results]:
     config = cells[0].config
     commit_before, threads = commit(), config.trainer.threads or cores()
     start = datetime.now().astimezone().isoformat(timespec="seconds")
-    _set_up_process(config, threads)
+    set_up_process(config, threads)
     if config.optimizer.get("lr") == 0 and config.trainer.max_steps:
         screen.print_warning("optimizer.lr=0: nothing is learned; bottleneck=untrained is the row for such a model")
     parts = [_build_part(cell, threads) for cell in cells]
@@ -176,7 +166,7 @@ def _train(cells: Sequence[Cell], resume_from: Sequence[Path]) -> list[Results]:
         trainer_config.checkpoint_after_s,
         trainer_config.checkpoint_every_s,
         trainer_config.checkpoint_time_fraction,
-        where=lambda: f"{_label(cells)}, step {trainer.global_step}, {cells[0].folder.path}",
+        where=lambda: f"{label(cells)}, step {trainer.global_step}, {cells[0].folder.path}",
     )
     files = RunCheckpoints(
         [(Generations(cell.folder.checkpoint), _identity(cell)) for cell in cells],
@@ -186,8 +176,10 @@ def _train(cells: Sequence[Cell], resume_from: Sequence[Path]) -> list[Results]:
     )
     probes = ProbesAtEnd(parts, checkpoint.where)
     own = {name: instantiate(each, _convert_="all") for name, each in trainer_config.callbacks.items()}
-    trainer = _build_trainer(cells, parts, [*own.values()], [checkpoint, probes], files)
-    if _replays_steps(config, trainer, parts[0].model):
+    trackers = [tracker for part in parts for tracker in part.trackers]
+    info = parts[0].data.arrays.info
+    trainer = build_trainer(cells, info, trackers, [*own.values()], [checkpoint, probes], files)
+    if replays_steps(config, trainer, parts[0].model):
         module.capture = capture_cuda_graph
         module.must_replay = config.trainer.cuda_graph is True
     data = parts[0].data if len(parts) == 1 else ReplicaData([part.data for part in parts])
@@ -231,7 +223,7 @@ def _build_part(cell: Cell, threads: int) -> _Part:
     data.setup()
     info = data.arrays.info
     model = build_model(config, info.image_shape, info.pixel_variance, info.classes)
-    probes = build_probes(config, _label([cell]), cell.folder.figures, cell.folder.latents, threads)
+    probes = build_probes(config, label([cell]), cell.folder.figures, cell.folder.latents, threads)
     return _Part(cell, data, model, probes, build_trackers(config, cell.folder))
 
 
@@ -249,103 +241,3 @@ def _finish(part: _Part, found: Results, session: Session) -> Results:
     if not RANK:
         write_json(folder.metrics, metrics)  # last: a run that is killed before this line hands over its results again
     return metrics
-
-
-def _set_up_process(config: DictConfig, threads: int) -> None:
-    _quiet_libraries()
-    _forget_lightnings_settings()
-    torch.set_num_threads(threads)
-    keep_freed_memory()
-    set_matmul_precision(config.trainer.matmul_precision)
-    check_accelerator(config.trainer.accelerator, config.trainer.devices)
-
-
-def _forget_lightnings_settings() -> None:
-    """Removes the environment variables that Lightning would follow instead of the configuration."""
-    for name in [name for name in os.environ if name.startswith("PL_TRAINER_")]:
-        del os.environ[name]
-        screen.print_warning(f"{name} of the environment is left out: a run's settings are those of its configuration")
-
-
-def _build_trainer(
-    cells: Sequence[Cell],
-    parts: Sequence[_Part],
-    own: Sequence[L.Callback],
-    callbacks: Sequence[L.Callback],
-    files: RunCheckpoints,
-) -> L.Trainer:
-    """Lightning's trainer; a run's `callbacks` come after `own`, those that the configuration names."""
-    config, folder = cells[0].config, cells[0].folder
-    about = About(parts[0].data.arrays.info, folder.path, torch.get_num_threads())
-    progress = [] if RANK else training_progress(config.trainer.progress, _label(cells), about)
-    return L.Trainer(
-        max_steps=config.trainer.max_steps,
-        max_epochs=-1,
-        accelerator=config.trainer.accelerator,
-        devices=config.trainer.devices,
-        precision=config.trainer.precision,
-        logger=[tracker for part in parts for tracker in part.trackers],
-        callbacks=[*own, *progress, *callbacks],
-        limit_val_batches=None if config.data.val_fraction else 0,
-        num_sanity_val_steps=0,
-        plugins=[DeviceProcesses(RANK, PORT, partial(start_processes, cells)), files],
-        use_distributed_sampler=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        default_root_dir=folder.path,
-    )
-
-
-def _label(cells: Sequence[Cell]) -> str:
-    """Names a training where its progress is shown: `vq on mnist, seed 0`."""
-    seeds = ", ".join(str(cell.config.seed) for cell in cells)
-    seed = "seed" if len(cells) == 1 else "seeds"
-    return f"{cells[0].choices['bottleneck']} on {cells[0].config.data.name}, {seed} {seeds}"
-
-
-def _replays_steps(config: DictConfig, trainer: L.Trainer, model: Autoencoder) -> bool:
-    """Whether training replays a captured CUDA graph: on one GPU, unless `trainer.cuda_graph=false`.
-
-    Raises:
-        ValueError: if it is asked for where it cannot be.
-    """
-    asked = config.trainer.cuda_graph
-    scaled = str(config.trainer.precision).startswith("16-mixed")  # its loss scaling looks at each step from Python
-    single = trainer.strategy.root_device.type == "cuda" and trainer.world_size == 1
-    fixed = not model.bottleneck.learns_from_labels and _can_be_captured(config.optimizer)
-    possible = single and not scaled and not watches_gradients(trainer) and fixed
-    if asked is True and not possible:
-        raise ValueError(
-            "trainer.cuda_graph=true needs one GPU, a precision other than 16-mixed, no callback that watches "
-            "gradients and an optimiser that can be captured (as Adam or SGD), got "
-            f"{trainer.world_size} x {trainer.strategy.root_device.type}, {config.trainer.precision}, "
-            f"trainer.callbacks {list(config.trainer.callbacks)} and {config.optimizer['_target_']}; leave it at auto"
-        )
-    return bool(asked) and possible
-
-
-def _can_be_captured(optimizer: DictConfig) -> bool:
-    """Whether an optimiser computes all of its update on the device.
-
-    A replay repeats the numbers that Python had at the capture, as a count of steps.
-    """
-    kind = get_class(optimizer["_target_"])
-    return kind is torch.optim.SGD or "capturable" in inspect.signature(kind).parameters
-
-
-def _quiet_libraries() -> None:
-    """Silences what Lightning warns of and what is deliberate here."""
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    for message in (
-        ".*You defined a `validation_step` but have no `val_dataloader`.*",
-        ".*`LightningModule.configure_optimizers` returned `None`.*",
-        ".*does not have many workers.*",
-        ".*GPU available but not used.*",
-        ".*exists and is not empty.*",
-        ".*`srun` command is available on your system but is not used.*",
-        ".*isinstance.treespec, LeafSpec.*",
-        ".*but step\\(\\) is running without CUDA graph capture.*",
-    ):
-        warnings.filterwarnings("ignore", message=message)

@@ -1,161 +1,21 @@
-"""Where the curve and the results of a run go: metrics.csv, TensorBoard, Weights & Biases."""
+"""What Weights & Biases has of a run, with a server and without."""
 
-import csv
 import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import cells
 import pytest
 import wandb
-from cells import SMALL_MLP
-from lightning.pytorch.loggers.logger import Logger
 from omegaconf import OmegaConf
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from sessions import STEPS, run, run_interrupted, run_killed
 from wandb_files import records, values
-from wandb_server import Server, wandb_server
+from wandb_server import KEY, Server, wandb_server
 
 from softvq.run_folder import RunFolder
-from softvq.tracking.curve import CurveLogger, read_curve
-from softvq.tracking.tracker import Tolerant, Tracker
+from softvq.tracking.curve import read_curve
 from softvq.tracking.wandb import OfflineTracker, OnlineTracker, run_id, tracker
-from softvq.training.checkpoint import ResumeCheckpoint
-
-SMALL = (
-    "data=digits",
-    "bottleneck=soft_vq",
-    "bottleneck.K=8",
-    *SMALL_MLP,
-    "trainer.max_steps=40",
-    "trainer.log_every_n_steps=5",
-    "trainer.checkpoint_after_s=0",
-    "trainer.checkpoint_every_s=0",
-    "trainer.checkpoint_time_fraction=0",
-)
-STEPS = list(range(5, 41, 5))
-KEY = 40 * "a"
-
-
-class KilledError(BaseException):
-    """Stands for the end of a session."""
-
-
-def run(folder: Path, *overrides: str, figures: bool = False) -> dict[str, Any]:
-    return cells.run(folder, *SMALL, *overrides, figures=figures)
-
-
-def run_killed(folder: Path, *overrides: str, after: int = 0, saved: int = 40) -> None:
-    """A session that ends once `after` steps are trained; checkpoints up to step `saved`."""
-    save = ResumeCheckpoint.on_train_batch_end
-
-    def stop(self: ResumeCheckpoint, trainer: Any, *args: Any) -> None:
-        if trainer.global_step <= saved:
-            save(self, trainer, *args)
-        if trainer.global_step >= after:
-            raise KilledError
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ResumeCheckpoint, "on_train_batch_end", stop)
-        with pytest.raises(KilledError):
-            run(folder, *overrides)
-
-
-def run_interrupted(folder: Path, *overrides: str, figures: bool = False) -> dict[str, Any]:
-    """A session that ends with rows logged behind its last checkpoint, and a second one to the end."""
-    run_killed(folder, *overrides, after=25, saved=15)
-    assert [row["step"] for row in read_curve(folder / "metrics.csv")] == STEPS[:5]
-    return run(folder, *overrides, figures=figures)
-
-
-class TestCurve:
-    def test_each_row_can_be_read_as_soon_as_it_is_logged(self, tmp_path: Path) -> None:
-        curve = CurveLogger(tmp_path / "metrics.csv")
-        for step in (1, 2, 3):
-            curve.log_metrics({"train/loss": 1 / step, "epoch": 0.0}, step)
-            with curve.path.open(newline="") as file:
-                rows = list(csv.DictReader(file))
-            assert [float(row["train/loss"]) for row in rows] == [1 / s for s in range(1, step + 1)]
-            assert list(rows[0]) == ["step", "train/loss"]
-
-    def test_lines_end_alike(self, tmp_path: Path) -> None:
-        curve = CurveLogger(tmp_path / "metrics.csv")
-        for step in (1, 2, 3):
-            curve.log_metrics({"train/loss": 0.5}, step)
-        assert curve.path.read_bytes() == b"step,train/loss\n1,0.5\n2,0.5\n3,0.5\n"
-
-    def test_a_new_metric_becomes_the_last_column(self, tmp_path: Path) -> None:
-        curve = CurveLogger(tmp_path / "metrics.csv")
-        curve.log_metrics({"train/loss": 1.0}, 1)
-        curve.log_metrics({"train/loss": 2.0}, 2)
-        curve.log_metrics({"val/loss": 3.0}, 2)
-        curve.log_metrics({"train/loss": 4.0}, 3)
-        assert curve.path.read_text() == "step,train/loss,val/loss\n1,1.0,\n2,2.0,3.0\n3,4.0,\n"
-
-    def test_the_first_row_of_a_session_cuts_later_ones_off(self, tmp_path: Path) -> None:
-        first = CurveLogger(tmp_path / "metrics.csv")
-        for step in (10, 20, 30):
-            first.log_metrics({"train/loss": float(step)}, step)
-        second = CurveLogger(tmp_path / "metrics.csv")
-        second.log_metrics({"train/loss": 0.25}, 20)
-        assert second.path.read_text() == "step,train/loss\n10,10.0\n20,0.25\n"
-
-    def test_a_line_that_a_kill_cut_short_does_not_count(self, tmp_path: Path) -> None:
-        path = tmp_path / "metrics.csv"
-        path.write_text("step,train/loss\n10,1.0\n2")  # of 20
-        CurveLogger(path).log_metrics({"train/loss": 2.0}, 20)
-        assert path.read_text() == "step,train/loss\n10,1.0\n20,2.0\n"
-
-    def test_validation_columns_stay_where_they_were_after_an_interruption(self, tmp_path: Path) -> None:
-        overrides = ("data.val_fraction=0.1", "trainer.val_every_n_steps=10")
-        run(tmp_path / "whole", *overrides)
-        run_interrupted(tmp_path / "broken", *overrides)
-        assert (tmp_path / "broken" / "metrics.csv").read_bytes() == (tmp_path / "whole" / "metrics.csv").read_bytes()
-
-    def test_a_run_without_steps_has_a_curve_without_rows(self, tmp_path: Path) -> None:
-        curve = CurveLogger(tmp_path / "metrics.csv")
-        curve.finish({}, RunFolder(tmp_path))
-        assert curve.path.read_text() == "step\n"
-        assert read_curve(curve.path) == []
-
-
-class TestTolerant:
-    def test_a_tracker_that_fails_is_told_of_and_left_out(self, tmp_path: Path) -> None:
-        class Failing(Tracker):
-            calls = 0
-            name = "failing"
-
-            def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-                self.calls += 1
-                raise OSError("no space")
-
-            def finish(self, metrics: Any, folder: RunFolder) -> None:
-                raise ConnectionError("gone")
-
-        told: list[str] = []
-        failing = Failing()
-        shield: Logger = Tolerant(failing, told.append)
-        shield.log_metrics({"a": 1.0}, 1)
-        shield.log_metrics({"a": 1.0}, 2)
-        shield.finalize("success")
-        assert isinstance(shield, Tracker)
-        shield.finish({}, RunFolder(tmp_path))
-        assert failing.calls == 1
-        assert [message.split(": ", 1)[1] for message in told] == ["OSError: no space", "ConnectionError: gone"]
-        assert "logger=failing" in told[0]
-
-
-def test_tensorboard_holds_one_curve_of_an_interrupted_run_and_its_results(tmp_path: Path) -> None:
-    metrics = run_interrupted(tmp_path, "logger=tensorboard", figures=True)
-    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
-    loss = events.Scalars("train/loss")
-    assert [event.step for event in loss] == STEPS
-    expected = [row["train/loss"] for row in read_curve(tmp_path / "metrics.csv")]
-    assert [event.value for event in loss] == pytest.approx(expected, rel=1e-6)
-    nmi = events.Scalars("probes/clustering_nmi")
-    assert [(event.step, event.value) for event in nmi] == [(40, pytest.approx(metrics["probes"]["clustering_nmi"]))]
-    assert events.Tags()["images"] == sorted(f"figures/{file.stem}" for file in (tmp_path / "figures").glob("*.png"))
 
 
 @pytest.fixture
