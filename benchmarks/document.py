@@ -136,7 +136,7 @@ def gpu_steps_part(measured: dict[str, Any]) -> str:
     header = ("network", "precision", "run by Python", "captured", "4 seeds", "16 seeds", "runs an hour, 16 over 1")
     return (
         f"A training step of 32 images on one {measured['device']} ({measured['bottleneck']}, ms; of several seeds, "
-        "that of all of them, captured):\n\n" + markdown_table(header, lines)
+        "that of all of them, captured; `python benchmarks/gpu_steps.py OUT.json`):\n\n" + markdown_table(header, lines)
     )
 
 
