@@ -100,11 +100,14 @@ by_the_text() { sweep table_1 60 table_1 bottleneck=$rows seed=$five; }
 berthelot() { sweep berthelot 60 berthelot,berthelot_quantized; }
 by_the_notebooks() { sweep released 60 released bottleneck=${rows%,untrained} seed=$five; }
 cifar10() { [ -z "${conv[*]}" ] || sweep cifar10 90 cifar10_jpeg --jobs 6 "${conv[@]}" bottleneck=$rows seed=0; }
-scan_of_kl() { sweep kl_sweep 45 kl_sweep seed=$two "${plan[@]}"; }
-factors() { sweep soft_vq_factors 45 density,variances,batch seed=$three "${plan[@]}"; }
-noise_and_k() {
+studies() { # one factor at a time, all of them on MNIST
+    sweep kl_sweep 45 kl_sweep seed=$two "${plan[@]}"
+    sweep soft_vq_factors 45 density,variances,batch seed=$three "${plan[@]}"
     sweep noise_sweep 45 noise_sweep seed=$three "${plan[@]}"
     sweep k_sweep 45 k_sweep seed=$three "${plan[@]}"
+    sweep vq_weights 45 vq_weights "${plan[@]}"
+    sweep figure_4 45 figure_4 "${plan[@]}"
+    sweep equal_distortion 45 equal_distortion "${plan[@]}"
 }
 more_cifar10() {
     if [ -n "${conv[*]}" ]; then
@@ -122,14 +125,15 @@ if share_card >> "$out/log.txt" 2>&1; then
     echo "several processes share the card" | tee -a "$out/steps.tsv"
     jobs=(--jobs 5) tiny+=(trainer.threads=2)
     cuda_tests &
-    { by_the_text; berthelot & scan_of_kl; factors; wait; } &
-    { by_the_notebooks; noise_and_k; } &
+    { by_the_text; berthelot; } &
+    by_the_notebooks &
+    studies &
     { cifar10; more_cifar10; } &
     wait
     unshare_card
 else
     jobs=()
-    for part in cuda_tests by_the_text by_the_notebooks cifar10 berthelot scan_of_kl factors noise_and_k more_cifar10; do $part; done
+    for part in cuda_tests by_the_text by_the_notebooks cifar10 berthelot studies more_cifar10; do $part; done
 fi
 step report 10 "$python" -m softvq report "$work/runs" --out "$work/report"
 cp "$work"/report/{results.json,runs.csv} "$out/" 2>/dev/null
