@@ -185,8 +185,9 @@ class UnwritableError(OSError):
     """A file that cannot be written; what was there before is as it was."""
 
     def __init__(self, path: Path, error: OSError) -> None:
+        self.path, self.reason = path, error.strerror or str(error)
         super().__init__(
-            f"{path} cannot be written: {error.strerror or error}; "
+            f"{path} cannot be written: {self.reason}; "
             "once that is mended, the same command goes on from the last checkpoint"
         )
 

@@ -70,3 +70,33 @@ def test_errors_that_go_to_a_file_go_there_while_a_bar_is_shown(monkeypatch: pyt
     bar.close()
     assert file.getvalue() == "warning: slow\n"
     assert "slow" not in terminal.getvalue()
+
+
+@pytest.mark.timeout(60)
+def test_a_warning_above_a_bar_is_left_whole_however_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    screen = screen_on(terminal, terminal, monkeypatch)
+    monkeypatch.setenv("COLUMNS", "40")
+    bar = bars.Bar("training", 3, 10)
+    assert shown_within(20, "\x1b[?7l", terminal)
+    long = "so many words " * 20
+    screen.print_warning(long)
+    bar.close()
+    assert long in terminal.getvalue()
+
+
+@pytest.mark.timeout(60)
+def test_a_bar_never_wraps_on_a_terminal_that_has_become_narrower(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is drawn of it stands between the codes that switch the breaking of lines off and on again."""
+    terminal = Terminal()
+    screen = screen_on(terminal, terminal, monkeypatch)
+    bar = bars.Bar("training", 3, 10)
+    assert shown_within(20, "3/10", terminal)
+    screen.print("a line " * 40)
+    bar.close()
+    drawn = re.split(r"\x1b\[\?7l(.*?)\r\x1b\[\?7h", terminal.getvalue(), flags=re.DOTALL)
+    assert any("3/10" in part for part in drawn[1::2])
+    assert not any("training" in part or "3/10" in part for part in drawn[::2])
+    assert any("a line a line" in part for part in drawn[::2])
+    above = terminal.getvalue().partition("a line")[0]
+    assert above.endswith("\x1b[J")  # no piece of a bar that the terminal has broken in two remains beside the line

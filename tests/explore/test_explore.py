@@ -11,6 +11,7 @@ from browsers import chromium
 from cells import SMALL_MLP, run
 
 from softvq.explore.__main__ import main
+from softvq.explore.gather import named_by_class, title
 from softvq.explore.page import data_uri
 
 
@@ -60,6 +61,44 @@ def test_the_page_is_one_file_that_asks_for_nothing(page: Path) -> None:
     assert page.stat().st_size < 8_000_000
     tags = re.sub(r"<script(?P<tag>[^>]*)>.*?</script>", r"<script\g<tag>>", page.read_text(), flags=re.DOTALL)
     assert not re.search(r"""(?:src|href)=["'](?!data:)""", tags)
+
+
+def test_clusters_are_named_by_the_class_that_they_match() -> None:
+    labels = np.array([0, 0, 0, 1, 1, 1, 2, 2])
+    clusters = np.array([4, 4, 1, 0, 0, 0, 1, 1])  # the other two are empty
+    named = named_by_class(clusters, labels)
+    assert named.tolist() == [0, 0, 2, 1, 1, 1, 2, 2]
+    other_names = np.array([3, 0, 4, 2, 1])
+    assert named_by_class(other_names[clusters], labels).tolist() == named.tolist()
+    alone = named_by_class(np.array([0, 1, 2]), np.zeros(3, dtype=int))  # more clusters than classes
+    assert sorted(alone.tolist()) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("fidelity", "chosen", "said"),
+    [
+        ("paper", {"trainer.max_steps": 60, "probes.tap": "z_q"}, "soft_vq, seed 1, 1,000 steps"),
+        ("paper", {"bottleneck.K": 8, "network.d": 16}, "soft_vq, K=8, d=16, seed 1, 1,000 steps"),
+        ("released", {}, "soft_vq, fidelity=released, seed 1, 1,000 steps"),
+    ],
+)
+def test_a_run_is_called_by_what_was_chosen_of_its_model(fidelity: str, chosen: dict[str, Any], said: str) -> None:
+    metrics = {"bottleneck": "soft_vq", "fidelity": fidelity, "hyperparameters": chosen, "seed": 1, "steps": 1000}
+    assert title(metrics) == said
+
+
+def test_a_page_that_cannot_be_written_is_said_in_a_line(
+    runs: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    for out, said in ((tmp_path, "is a folder; name the page"), (tmp_path / "file" / "page.html", "cannot be written")):
+        assert main([str(runs[0]), "--out", str(out), "--points", "20"]) == 1
+        error = capsys.readouterr().err
+        assert said in error
+        assert error.count("\n") == 1
+    assert main([str(runs[0]), "--device", "abacus"]) == 1
+    assert "--device abacus cannot be used" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_sheet_holds_each_picture_at_its_place() -> None:
@@ -113,9 +152,26 @@ def test_a_browser_colours_the_map_and_opens_the_images_of_a_cell(page: Path) ->
     with chromium() as browser:
         browser.get(page.as_uri())
         assert "class" in browser.find_element(By.ID, "told").text
+        assert len(browser.find_elements(By.CSS_SELECTOR, "#legend i")) == 10
+        Select(browser.find_element(By.ID, "by")).select_by_visible_text("codeword")
+        assert browser.find_elements(By.CSS_SELECTOR, "#legend i") == []  # more of them than colours
         Select(browser.find_element(By.ID, "by")).select_by_visible_text("cluster")
+        assert "cluster of 0" in browser.find_element(By.ID, "legend").text
         largest = max(browser.find_elements(By.CSS_SELECTOR, "td button"), key=lambda button: int(button.text))
         largest.click()
         gallery = browser.find_element(By.ID, f"gallery{largest.get_attribute('data-run')}")
         assert gallery.find_elements(By.CLASS_NAME, "picture")
+        shown = content(page)["runs"][0]["cluster"]
+        one, other = 0, next(n for n, cluster in enumerate(shown) if cluster != shown[0])
+
+        def told_after(script: str) -> int:
+            source = "Bokeh.documents.map(d => d.get_model_by_id(content.source)).find(Boolean)"
+            browser.execute_script(f"const source = {source}; {script}")
+            return int(browser.find_element(By.ID, "told").text.partition("cluster of ")[2].partition(",")[0])
+
+        assert told_after(f"softvqPointed([{one}], source)") == shown[one]
+        assert told_after(f"source.selected.indices = [{other}]; softvqTapped(source)") == shown[other]
+        assert told_after(f"softvqPointed([{one}], source)") == shown[other]  # which was clicked, and stays
+        told_after("source.selected.indices = []")  # Bokeh tells of it when the script has ended
+        assert told_after(f"softvqPointed([{one}], source)") == shown[one]
         assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []

@@ -46,7 +46,7 @@ def test_a_run_stands_beside_the_papers_cell_in_percent() -> None:
 def test_it_says_what_ran_and_how_long() -> None:
     text = shown()
     assert "soft_vq on mnist, seed 3" in text
-    assert "40000 steps in 2:40, 252 steps/s; probes=paper in 1:05" in text
+    assert "40,000 steps in 2:40, 252 steps/s; probes=paper in 1:05" in text
     assert cells(text, "MSE / pixel variance") == ["0.2123"]
     assert cells(text, "perplexity") == ["101.3"]
 
@@ -60,7 +60,7 @@ def test_a_number_of_the_code_stands_beside_its_size() -> None:
 
 def test_a_collapsed_code_is_named_with_its_step() -> None:
     text = shown(collapsed={"active_units": "0 of 64 units vary; lower the KL's weight"})
-    assert "COLLAPSED after 40000 steps, active units: 0 of 64 units vary; lower the KL's weight" in text
+    assert "COLLAPSED after 40,000 steps, active units: 0 of 64 units vary; lower the KL's weight" in text
     assert "COLLAPSED" not in shown(collapsed={})
 
 
@@ -89,7 +89,7 @@ def test_a_row_without_training_has_no_reconstruction() -> None:
 
 
 def test_an_evaluation_has_no_times() -> None:
-    assert "40000 steps; probes=paper\n" in shown(time=None)
+    assert "40,000 steps; probes=paper\n" in shown(time=None)
 
 
 def test_the_table_fits_a_narrow_terminal() -> None:

@@ -235,7 +235,7 @@ class TestTrainingLines:
 
     def test_a_resumed_one_counts_from_where_it_went_on(self) -> None:
         lines = self.lines(10100, 0.1, start=10000)
-        assert lines[0] == "cell: training 10100 steps from step 10000"
+        assert lines[0] == "cell: training 10,100 steps from step 10,000"
         assert "10 steps/s" in lines[-1]
 
 

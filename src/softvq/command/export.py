@@ -1,18 +1,17 @@
 """Hands a trained model on: `softvq export RUN --out DIR`."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from softvq.console.arguments import Parser
 from softvq.run.cell import finished_metrics
+from softvq.run_folder import UnwritableError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exports a run; the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="softvq export", description="Writes a run's model as safetensors and ONNX, with a model card."
-    )
+    parser = Parser("softvq export", "Writes a run's model as safetensors and ONNX, with a model card.")
     parser.add_argument("run", metavar="RUN", type=Path, help="folder of a finished run")
     parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="where the files go")
     options = parser.parse_args(arguments)
@@ -21,8 +20,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from softvq.library.export import export_run
 
         files = export_run(options.run, options.out)
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        reason = error.reason if isinstance(error, UnwritableError) else error.strerror or error
+        print(
+            f"error: {error.filename or options.out} cannot be written: {reason}; choose another --out DIR",
+            file=sys.stderr,
+        )
         return 1
     print(f"exported: {', '.join(file.name for file in files)} in {options.out}")
     return 0

@@ -1,5 +1,6 @@
 """What a person sees: messages, tables and bars on the terminal, and the same in the run's log."""
 
-from softvq.console.screen import Screen, duration, screen
+from softvq.console.screen import Screen, screen
+from softvq.console.words import counted, duration
 
-__all__ = ["Screen", "duration", "screen"]
+__all__ = ["Screen", "counted", "duration", "screen"]

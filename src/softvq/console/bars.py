@@ -6,10 +6,10 @@ from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.segment import ControlType, Segment
 from rich.table import Column
 
-from softvq.console.screen import duration, screen
+from softvq.console.screen import screen, terminal_code
+from softvq.console.words import duration
 
 PACE_S = 10.0  # over which a pace is averaged
 WIDE = 80  # columns of a terminal with room for everything
@@ -20,15 +20,16 @@ class _OneLine:
 
     After each drawing the cursor is put at the start of the line, and stays there when the terminal breaks the line in
     two. Before the next drawing everything from the cursor on is erased, so that no piece of the old line remains.
+    A program hears of the new width a moment late: what it draws until then is cut off at the edge, not broken.
     """
 
     def __init__(self, content: RenderableType) -> None:
         self.content = content
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield Segment("\x1b[J", None, [(ControlType.ERASE_IN_LINE, 0)])
+        yield terminal_code("\x1b[J\x1b[?7l")
         yield from console.render_lines(self.content, options, pad=False)[0]  # without the end of the line
-        yield Segment("\r", None, [(ControlType.CARRIAGE_RETURN,)])
+        yield terminal_code("\r\x1b[?7h")
 
 
 class LineProgress(Progress):

@@ -14,7 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import TextIO, cast
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.segment import ControlType, Segment
 from rich.text import Text
 
 from softvq.console.stream import SafeStream
@@ -90,9 +91,11 @@ class Screen:
         self._show(self._errors, text)
         self.note(text)
 
-    @staticmethod
-    def _show(console: Console, renderable: RenderableType) -> None:
-        console.print(renderable, soft_wrap=isinstance(renderable, str | Text))
+    def _show(self, console: Console, renderable: RenderableType) -> None:
+        if self.closing and console is self._errors and self.errors_on_terminal:
+            console = self.terminal  # which draws the bar again below
+        above_bar = [_ErasedBelow()] if self.closing and console is self.terminal and self.has_terminal else []
+        console.print(*above_bar, renderable, soft_wrap=isinstance(renderable, str | Text))
 
     @contextmanager
     def logged(self, *paths: Path) -> Iterator[None]:
@@ -133,6 +136,18 @@ class Screen:
             self._logs = logs
 
 
+class _ErasedBelow:
+    """Erases the screen from the cursor on: a bar that the terminal has broken in two when it was made narrower."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield terminal_code("\x1b[J")
+
+
+def terminal_code(code: str) -> Segment:
+    """A code for the terminal, which takes no room on its screen."""
+    return Segment(code, None, [(ControlType.CARRIAGE_RETURN,)])
+
+
 def _stdout() -> TextIO | None:
     """Standard output itself: while rich shows a bar, what stands in its place writes to the console that draws it."""
     return getattr(sys.stdout, "rich_proxied_file", sys.stdout)
@@ -166,13 +181,6 @@ class _Warnings(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.shown_on.print_warning(f"{record.name}: {record.getMessage()}")
-
-
-def duration(seconds: float) -> str:
-    """`0:05`, `12:30` or `3:05:00`."""
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
 screen = Screen()

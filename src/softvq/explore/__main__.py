@@ -1,15 +1,16 @@
 """Writes the page: `softvq explore RUN [RUN ...] [--out PAGE.html]`."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from softvq.console.arguments import Parser, number
 from softvq.extras import MissingExtraError
 from softvq.run.cell import finished_metrics
-from softvq.run_folder import EXPLORED
+from softvq.run_folder import EXPLORED, UnwritableError
 
 LARGEST_PAGE = 8_000_000  # bytes; fewer images are shown rather than more
 
@@ -20,9 +21,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     out = options.out or options.runs[0] / EXPLORED
     try:
         size = write(options.runs, out, options.points, options.device)
+    except MissingExtraError:
+        raise
+    except UnwritableError as error:
+        print(f"error: {error.path} cannot be written: {error.reason}; choose another --out FILE", file=sys.stderr)
+        return 1
     except (ValueError, OSError) as error:
-        if isinstance(error, MissingExtraError):
-            raise
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"page: {out} ({size / 1e6:.1f} MB)")
@@ -37,7 +41,8 @@ def write(runs: Sequence[Path], out: Path, points: int, device: str) -> int:
     """
     for run in runs:
         finished_metrics(run)  # before torch is loaded, which takes seconds
-    import torch
+    if out.is_dir():
+        raise ValueError(f"--out {out} is a folder; name the page, as --out {out / EXPLORED}")
 
     from softvq.explore.gather import explore
     from softvq.explore.page import page
@@ -45,6 +50,7 @@ def write(runs: Sequence[Path], out: Path, points: int, device: str) -> int:
     from softvq.run.load import load_run
     from softvq.run_folder import write_text
 
+    where = _device(device)
     found = [load_run(run) for run in runs]
     contents = {run.metrics["provenance"]["data"]["sha256"] for run in found}
     if len(contents) > 1:
@@ -59,7 +65,7 @@ def write(runs: Sequence[Path], out: Path, points: int, device: str) -> int:
     names = arrays.info.class_names
     shown = np.sort(np.random.default_rng(0).permutation(count)[:points])
     while True:
-        explored = [explore(run, arrays, shown, torch.device(device)) for run in found]
+        explored = [explore(run, arrays, shown, where) for run in found]
         text = page(explored, arrays.test_images, labels, names, arrays.info.name, shown)
         if len(text.encode()) <= LARGEST_PAGE or len(shown) < 100:
             break
@@ -68,10 +74,22 @@ def write(runs: Sequence[Path], out: Path, points: int, device: str) -> int:
     return out.stat().st_size
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="softvq explore",
-        description="One page to look into codes: maps, images under the pointer, clusters against classes, codewords.",
+def _device(name: str) -> Any:
+    """A device of torch's on which something can be computed."""
+    import torch
+
+    try:
+        return torch.zeros(1, device=name).device
+    except (RuntimeError, AssertionError) as error:  # AssertionError: torch was built without it
+        raise ValueError(
+            f"--device {name} cannot be used: {str(error).splitlines()[0].partition('. ')[0]}; leave it out, or try cpu"
+        ) from None
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        "softvq explore",
+        "One page to look into codes: maps, images under the pointer, clusters against classes, codewords.",
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders of finished runs on the same data")
     parser.add_argument(
@@ -80,7 +98,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PAGE.html",
         help=f"the page (default: {EXPLORED} in the first run's folder, where the report finds it)",
     )
-    parser.add_argument("--points", type=int, default=2500, metavar="N", help="test images on the map (default: 2500)")
+    parser.add_argument(
+        "--points", type=number(int, 1), default=2500, metavar="N", help="test images on the map (default: 2500)"
+    )
     parser.add_argument("--device", default="cpu", help="of torch (default: cpu)")
     return parser
 

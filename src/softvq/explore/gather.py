@@ -1,15 +1,19 @@
 """What the page shows of a run: a map of its test codes, its clusters, its codewords, and the images behind them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import KMeans
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
+from softvq.console import counted
 from softvq.data.dataset import ImageArrays
+from softvq.probes.scores import clustering_accuracy
 from softvq.run.load import FinishedRun
 from softvq.training.autoencoder import Autoencoder
 
@@ -17,6 +21,7 @@ BATCH = 500
 STARTS = 10  # of K-means: enough to look at
 NEAREST = 6  # test images shown beside a codeword
 CODEWORDS = 64  # shown at most, the most used first
+OF_MODELS = ("bottleneck", "network", "penalty_weight", "reconstruction", "optimizer")  # settings named in a title
 
 
 @dataclass(frozen=True)
@@ -42,10 +47,14 @@ class Explored:
 
     Shapes, n test images, m of them on the map: clusters (n,); embedding (m, 2); reconstructions uint8 (m, H, W, C);
     index (n, M) or None.
+
+    Attributes:
+        accuracy: share of the test images in the cluster that bears their class's number; None without labels.
     """
 
     title: str
     clusters: np.ndarray
+    accuracy: float | None
     embedding: np.ndarray
     reconstructions: np.ndarray
     index: np.ndarray | None
@@ -69,18 +78,47 @@ def explore(run: FinishedRun, arrays: ImageArrays, shown: np.ndarray, device: to
     with threadpool_limits(1, user_api="blas"):
         found = KMeans(min(clusters, len(z_e)), n_init=STARTS, random_state=0).fit(z_e).labels_
         embedding = _embedded(z_e[shown])
+    labels, accuracy = arrays.test_labels, None
+    if labels is not None:
+        found, accuracy = named_by_class(found, labels), clustering_accuracy(labels, found)
     pictures = np.concatenate([_decoded(model, batch) for batch in _batches(arrays.test_images[shown], device)])
     codebook = model.bottleneck.codewords
     codewords = [] if index is None or codebook is None else _codewords(model, codebook, z_e, index)
     return Explored(
-        title=f"{run.config.choices.bottleneck}, seed {run.config.seed}, {run.metrics['steps']:,} steps",
+        title=title(run.metrics),
         clusters=found,
+        accuracy=accuracy,
         embedding=embedding,
         reconstructions=pictures,
         index=index,
         codewords=codewords,
         K=0 if codebook is None else len(codebook),
     )
+
+
+def title(metrics: Mapping[str, Any]) -> str:
+    """Model, what was chosen of its settings, seed and steps of a run, as its `metrics.json` has them."""
+    chosen = {
+        key.rpartition(".")[2]: value
+        for key, value in (metrics.get("hyperparameters") or {}).items()
+        if key.partition(".")[0] in OF_MODELS and isinstance(value, int | float | str)
+    }
+    fidelity = [] if metrics["fidelity"] == "paper" else [f"fidelity={metrics['fidelity']}"]
+    settings = [f"{key}={value}" for key, value in chosen.items()]
+    steps = counted(metrics["steps"], "step")
+    return ", ".join([metrics["bottleneck"], *fidelity, *settings, f"seed {metrics['seed']}", steps])
+
+
+def named_by_class(clusters: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The clusters, each with the number of the class that it matches best, one to one; the rest come last.
+
+    Shapes: both (N,). So a table of clusters against classes has its large numbers on the diagonal.
+    """
+    counts = np.zeros((clusters.max() + 1, labels.max() + 1), dtype=int)
+    np.add.at(counts, (clusters, labels), 1)
+    matched = dict(zip(*linear_sum_assignment(counts, maximize=True), strict=True))
+    free = iter(sorted(set(range(len(counts) + counts.shape[1])) - set(matched.values())))
+    return np.array([matched[row] if row in matched else next(free) for row in range(len(counts))])[clusters]
 
 
 def _batches(images: np.ndarray, device: torch.device) -> Iterator[torch.Tensor]:

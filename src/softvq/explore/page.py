@@ -49,9 +49,15 @@ def page(
         "rows": -(-len(sheet_numbers) // COLUMNS),
         "shown_rows": -(-len(shown) // COLUMNS),
         "names": list(names),
+        "colours": [_colour(number) for number in range(max(len(names), *(run.clusters.max() + 1 for run in runs)))],
         "label": labels[shown].tolist(),
         "runs": [
-            {"title": run.title, "cluster": run.clusters[shown].tolist(), "codeword": _first(run, shown)}
+            {
+                "title": run.title,
+                "cluster": run.clusters[shown].tolist(),
+                "clusters": int(run.clusters.max()) + 1,
+                "codeword": _first(run, shown),
+            }
             for run in runs
         ],
         "source": source,
@@ -61,6 +67,7 @@ def page(
             "title": run.title,
             "map": division,
             "table": _table(run.clusters, labels, len(names)),
+            "accuracy": run.accuracy,
             "codewords": [
                 {
                     "number": word.number,
@@ -69,7 +76,10 @@ def page(
                     "nearest": [place[n] for n in word.nearest],
                 }
                 for word in run.codewords
+                if word.uses
             ],
+            "unused": [data_uri(word.decoded[None], 1) for word in run.codewords if not word.uses],
+            "positions": 1 if run.index is None else run.index.shape[1],
             "K": run.K,
             "dead": run.K - len(np.unique(run.index)) if run.index is not None else 0,
         }
@@ -84,7 +94,6 @@ def page(
             count=len(images),
             shown=len(shown),
             names=names,
-            colours=[COLOURS[number % len(COLOURS)] for number in range(len(names))],
             sections=sections,
             bokeh=Resources(mode="inline", components=["bokeh"]).render_js(),
             script=script,
@@ -104,7 +113,7 @@ def _maps(
     runs: Sequence[Explored], labels: np.ndarray, names: Sequence[str], shown: np.ndarray
 ) -> tuple[str, list[Any]]:
     """One source of points that all maps share, by its id, and a figure a run: pointing at one marks it in all."""
-    from bokeh.models import ColumnDataSource, CustomJS, HoverTool
+    from bokeh.models import ColumnDataSource, CustomJS, HoverTool, TapTool
     from bokeh.plotting import figure
 
     columns: dict[str, Any] = {"label": labels[shown]}
@@ -118,17 +127,21 @@ def _maps(
     figures = []
     for number, run in enumerate(runs):
         plot = figure(
-            height=460, sizing_mode="stretch_width", title=run.title, tools="pan,wheel_zoom,box_zoom,reset,tap",
-            active_scroll="wheel_zoom", x_axis_location=None, y_axis_location=None,
+            height=460, sizing_mode="stretch_width", title=run.title, tools="pan,wheel_zoom,box_zoom,reset",
+            active_drag=None, active_scroll=None, x_axis_location=None, y_axis_location=None,
         )  # fmt: skip
         plot.grid.visible = False
+        plot.toolbar.logo = None
         points = plot.scatter(
             f"x{number}", f"y{number}", source=source, size=6, line_color=None, fill_alpha=0.8,
             fill_color=f"colour{number}", selection_line_color="black", nonselection_fill_alpha=0.35,
         )  # fmt: skip
         tell = CustomJS(args={"source": source}, code="softvqPointed(cb_data.index.indices, source)")
         plot.add_tools(HoverTool(renderers=[points], tooltips=None, callback=tell))
+        keep = CustomJS(args={"source": source}, code="softvqTapped(source)")
+        plot.add_tools(TapTool(renderers=[points], mode="replace", callback=keep))
         figures.append(plot)
+    source.selected.js_on_change("indices", CustomJS(args={"source": source}, code="softvqSelected(source)"))
     return source.id, figures
 
 

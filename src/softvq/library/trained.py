@@ -29,7 +29,7 @@ def load(run: str | Path, trust: Sequence[str] = ()) -> Autoencoder:
         ValueError: if the folder holds neither, or files that are damaged or do not belong together.
     """
     if all((Path(run) / name).exists() for name in EXPORTED):
-        model, config, metrics = load_exported(Path(run))
+        model, config, metrics = load_exported(Path(run), trust)
         model.__dict__.update(config=config, metrics=metrics)
     else:
         finished = load_run(run, trust)

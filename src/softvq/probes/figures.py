@@ -23,6 +23,7 @@ UNITS = {  # of the health panel's numbers that have one; of an image, but for t
     "posterior_entropy": "nats",
 }
 Curve = Mapping[str, tuple[Sequence[float], Sequence[float]]]  # `train/NAME` or `val/NAME` -> steps and values
+FEW_POINTS = 10  # of a curve: each is marked
 NEIGHBOURS = 15  # points around a place that say whose place it is
 
 
@@ -193,7 +194,9 @@ def curve(rows: Curve, names: Sequence[str]) -> "Figure":
 def _over_steps(axis: "Axes", curve: Curve, name: str) -> None:
     for part, colour in (("train", COLOURS[0]), ("val", COLOURS[6])):
         if f"{part}/{name}" in curve:
-            axis.plot(*curve[f"{part}/{name}"], color=colour, linewidth=1.2, label=part)
+            steps, values = curve[f"{part}/{name}"]
+            marker = "." if len(steps) <= FEW_POINTS else ""  # a line through a single point is not to be seen
+            axis.plot(steps, values, color=colour, linewidth=1.2, marker=marker, label=part)
     axis.set(title=name.replace("_", " "), xlabel="step")
     axis.spines[["top", "right"]].set_visible(False)
     if f"val/{name}" in curve:

@@ -111,10 +111,10 @@ def _draw_images(album: Album, model: Autoencoder, images: np.ndarray, encoded: 
     if len(ends):
         album.add(
             "interpolation",
-            f"decoded paths between {part} images",
-            f"Straight paths in {PATH_STEPS} steps between {len(ends) // 2} pairs of {part} images: what the encoder "
-            "gives for the two is mixed, goes through the bottleneck and is decoded.",
-            lambda: image_grid(pictures.paths(model, ends, PATH_STEPS), [""] * (len(ends) // 2)),
+            f"decoded paths between {part} images, which stand at both ends",
+            f"Straight paths in {PATH_STEPS} steps between {len(ends) // 2} pairs of {part} images, which stand at the "
+            "ends: what the encoder gives for the two is mixed, goes through the bottleneck and is decoded.",
+            lambda: image_grid(_between(ends / 255, pictures.paths(model, ends, PATH_STEPS)), [""] * (len(ends) // 2)),
         )
     samples = pictures.prior_samples(model, SAMPLES, seed)
     if samples is not None:
@@ -127,6 +127,12 @@ def _draw_images(album: Album, model: Autoencoder, images: np.ndarray, encoded: 
     use = distributions(encoded.health.sums()).get("chosen")
     if use is not None:
         _draw_codewords(album, model, use.numpy(), part)
+
+
+def _between(ends: np.ndarray, paths: list[np.ndarray]) -> list[np.ndarray]:
+    """Each path with the two images between which it leads. Shapes: ends (2 * n, H, W, C), a path (steps, H, W, C)."""
+    pairs = zip(ends[::2], ends[1::2], strict=True)
+    return [np.stack([first, *path, last]) for (first, last), path in zip(pairs, paths, strict=True)]
 
 
 def _draw_codewords(album: Album, model: Autoencoder, use: np.ndarray, part: str) -> None:

@@ -1,12 +1,12 @@
 """Writes the report: `softvq report [LOGS ...] [--out DIR]`."""
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from softvq.console.arguments import Parser, number
 from softvq.report.read.collection import collect
 from softvq.report.read.departures import DefaultSettings, own_configurations
 from softvq.report.write.files import PAGE, write_report
@@ -51,10 +51,10 @@ def _date() -> datetime:
     return datetime.fromtimestamp(int(epoch), UTC) if epoch.isdecimal() else datetime.now(UTC)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="softvq report",
-        description="Shows what was run, experiment by experiment, and sets it beside the paper's tables and claims.",
+def _parser() -> Parser:
+    parser = Parser(
+        "softvq report",
+        "Shows what was run, experiment by experiment, and sets it beside the paper's tables and claims.",
     )
     parser.add_argument(
         "logs",
@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--band",
-        type=float,
+        type=number(float, 0, 1),
         default=0.1,
         metavar="PART",
         help="equal distortion: how far the band of errors reaches from its middle, as a part of it (default: 0.1)",

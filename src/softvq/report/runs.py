@@ -7,6 +7,7 @@ from pathlib import Path
 
 from softvq.bounded_files import printable
 from softvq.console import screen
+from softvq.console.arguments import Parser
 from softvq.report.judge.comparison import compare
 from softvq.report.judge.experiments import make_experiments
 from softvq.report.read.collection import collect
@@ -96,10 +97,10 @@ def _curves(run: Run) -> dict[str, list[tuple[int, float]]]:
         return {}
 
 
-def _list_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="softvq runs",
-        description="Lists the runs below folders. `softvq runs compare RUN RUN` sets two of them side by side.",
+def _list_parser() -> Parser:
+    parser = Parser(
+        "softvq runs",
+        "Lists the runs below folders. `softvq runs compare RUN RUN` sets two of them side by side.",
     )
     parser.add_argument(
         "logs", nargs="*", type=Path, default=[Path("logs")], metavar="LOGS", help="folders of runs (default: logs)"
@@ -119,10 +120,10 @@ def _list_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _compare_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="softvq runs compare",
-        description="Shows the settings in which two runs differ, their numbers, and their curves in one picture.",
+def _compare_parser() -> Parser:
+    parser = Parser(
+        "softvq runs compare",
+        "Shows the settings in which two runs differ, their numbers, and their curves in one picture.",
     )
     parser.add_argument("first", type=Path, metavar="RUN", help="folder of a run")
     parser.add_argument("second", type=Path, metavar="RUN", help="folder of another")

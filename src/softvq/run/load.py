@@ -124,8 +124,12 @@ def trusted_here() -> set[str]:
     return named_in([own]) if own.is_dir() else set()
 
 
-def load_exported(folder: Path) -> tuple[Autoencoder, dict[str, Any], dict[str, Any]]:
+def load_exported(folder: Path, trust: Sequence[str] = ()) -> tuple[Autoencoder, dict[str, Any], dict[str, Any]]:
     """The model that `softvq export` wrote, in evaluation mode, with its run's settings and results.
+
+    Args:
+        folder: with its files.
+        trust: classes of one's own that it may name, beside those in `conf/` of the current folder.
 
     Raises:
         ValueError: if the folder's files are not what an export writes.
@@ -137,7 +141,7 @@ def load_exported(folder: Path) -> tuple[Autoencoder, dict[str, Any], dict[str, 
             raise UnreadableFileError(description_file, "it describes no exported model")
         with needed("an exported model", "export"):
             from safetensors.torch import load_file
-        check_recorded(description["config"], str(description_file), trusted_here())
+        check_recorded(description["config"], str(description_file), {*trust, *trusted_here()})
         config = OmegaConf.create(description["config"])
         shape = tuple(description["image_shape"])
         weights = load_file(weights_file)

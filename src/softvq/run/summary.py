@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from softvq.console import duration
+from softvq.console import counted, duration
 from softvq.published import PROBE_METRICS, published
 
 LABELS = {
@@ -60,7 +60,7 @@ def _without_published(metrics: Mapping[str, Any]) -> dict[str, str]:
 def _remarks(metrics: Mapping[str, Any], compared: bool) -> list[str]:
     """The times of training and probing, and what to know before comparing with the paper."""
     protocol, took = metrics["protocol"], metrics.get("time") or {}
-    steps = f"{metrics['steps']} steps"
+    steps = counted(metrics["steps"], "step")
     if metrics["steps"] and took.get("fit_s"):
         rate = f", {took['steps_per_s']:.0f} steps/s" if took.get("steps_per_s") else ""
         steps += f" in {duration(took['fit_s'])}{rate}"
@@ -68,7 +68,7 @@ def _remarks(metrics: Mapping[str, Any], compared: bool) -> list[str]:
     probes += f" in {duration(took['probe_s'])}" if took.get("probe_s") else ""
     lines = [f"{steps}; {probes}"]
     for name, text in (metrics.get("collapsed") or {}).items():
-        lines.append(f"COLLAPSED after {metrics['steps']} steps, {name.replace('_', ' ')}: {text}")
+        lines.append(f"COLLAPSED after {counted(metrics['steps'], 'step')}, {name.replace('_', ' ')}: {text}")
     if not compared:
         lines.append(f"the paper has no numbers for {metrics['bottleneck']} on {metrics['data']}")
     elif (protocol["name"], protocol["tap"]) != PAPER_PROTOCOL:

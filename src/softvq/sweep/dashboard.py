@@ -1,6 +1,5 @@
 """Makes a sweep's W&B workspace and report, and lists its runs that are still to upload: `softvq dashboard`."""
 
-import argparse
 import hashlib
 import json
 import shlex
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from softvq.config.compose import CONF_DIR
+from softvq.console.arguments import Parser
 from softvq.extras import needed
 from softvq.published import PROBE_METRICS
 from softvq.run.summary import LABELS
@@ -206,11 +206,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> Parser:
     tracker = yaml.safe_load((CONF_DIR / "logger" / "wandb.yaml").read_text(encoding="utf-8"))
-    parser = argparse.ArgumentParser(
-        prog="softvq dashboard", description="Makes the W&B workspace and report of a sweep."
-    )
+    parser = Parser("softvq dashboard", "Makes the W&B workspace and report of a sweep.")
     parser.add_argument("--experiment", required=True, metavar="NAME", help="the sweep: its experiment_name")
     parser.add_argument("--logs", type=Path, default=Path("logs"), metavar="DIR", help="where its runs lie")
     parser.add_argument("--project", default=tracker["project"], metavar="NAME", help="W&B's (default: %(default)s)")

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from rich.table import Table
 
 from softvq.config.identity import differences, result_settings
-from softvq.console import duration, screen
+from softvq.console import counted, duration, screen
 from softvq.data.prepared import prepared_info
 from softvq.run.cell import Cell
 from softvq.run_folder import DamagedFileError
@@ -207,7 +207,7 @@ def _estimate(pending: Sequence[PlannedCell]) -> None:
 def plan_table(plan: Plan) -> Table:
     """The plan, a row a cell."""
     keys = swept_keys([planned.overrides for planned in plan.cells])
-    table = Table(title="1 cell" if len(plan.cells) == 1 else f"{len(plan.cells)} cells")
+    table = Table(title=counted(len(plan.cells), "cell"))
     for column in ("data", "bottleneck", *headings(keys), "seed", "state"):
         table.add_column(column, overflow="fold")
     for column in ("steps", "time", "disk"):
@@ -236,11 +236,10 @@ def summary_lines(plan: Plan, at_a_time: int) -> list[str]:
         at_a_time: jobs that run at once.
     """
     pending = plan.having(*PENDING)
-    s = "" if len(plan.cells) == 1 else "s"
     lines = [
-        f"{len(plan.cells)} cell{s}: {len(plan.having('finished'))} finished, {len(pending)} to run "
+        f"{counted(len(plan.cells), 'cell')}: {len(plan.having('finished'))} finished, {len(pending)} to run "
         f"({len(plan.having('unfinished'))} to resume, {len(plan.having('failed'))} to retry), "
-        f"{len(plan.having('duplicate'))} duplicates, {len(plan.having('invalid'))} invalid"
+        f"{counted(len(plan.having('duplicate')), 'duplicate')}, {len(plan.having('invalid'))} invalid"
     ]
     if pending and not plan.having("invalid"):
         disk = sum(planned.disk_bytes for planned in pending)
@@ -255,12 +254,12 @@ def _time_line(jobs: Sequence[Sequence[PlannedCell]], at_a_time: int) -> str:
     at_once = min(at_a_time, len(jobs))
     shared = f" with {at_once} at a time" if at_once > 1 else ""
     grouped = sum(len(job) > 1 for job in jobs)
-    shared += f", {grouped} jobs of several seeds" if grouped else ""
+    shared += f", {counted(grouped, 'job')} of several seeds" if grouped else ""
     cells = [planned for job in jobs for planned in job]
     unknown = sum(planned.remaining_s is None for planned in cells)
     if unknown == len(cells):
         return f"how long it takes is not known{shared}: no run of the same kind is finished"
     seconds = [sum(planned.remaining_s or 0.0 for planned in job) for job in jobs]
     longest = max(*seconds, sum(seconds) / at_once)  # the last job ends no sooner than it takes by itself
-    rest = f" for all but {unknown} cells, of whose kind no run is finished" if unknown else ""
+    rest = f" without {counted(unknown, 'cell')} of whose kind no run is finished" if unknown else ""
     return f"it takes about {duration(longest)}{shared}{rest}"

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from rich.progress import BarColumn, TextColumn
 
 from softvq.config.launcher import jobs_at_a_time, kind
-from softvq.console import screen
+from softvq.console import counted, screen
 from softvq.console.bars import LineProgress, narrow
 from softvq.published import PROBE_METRICS
 from softvq.run.cell import Outcome, read_metrics
@@ -64,7 +64,9 @@ class SweepProgress:
     def told(self) -> str:
         """`4 of 16 cells, 12 min left`."""
         left = self._left_s() if self.done < self.total else None
-        return f"{self.done} of {self.total} cells" + (f", {_in_words(left)} left" if left is not None else "")
+        return f"{self.done} of {counted(self.total, 'cell')}" + (
+            f", {_in_words(left)} left" if left is not None else ""
+        )
 
     def _left_s(self) -> float | None:
         """Seconds to the end: at the pace of the cells that have ended, before that as the plan estimated."""

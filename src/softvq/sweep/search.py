@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 from rich.table import Table
 
 from softvq.config.launcher import jobs_at_a_time, kind
-from softvq.console import screen
+from softvq.console import counted, screen
 from softvq.locks import locked
 from softvq.published import label, shown
 from softvq.run.cell import Cell, Outcome, read_metrics
@@ -128,7 +128,7 @@ class _Search:
         names = ", ".join(self.space.searched)
         return (
             f"search over {names} for the {'largest' if self.settings.direction == 'maximize' else 'smallest'} "
-            f"{self.settings.metric}: {self.settings.trials} trials{seeds}, {done} done"
+            f"{self.settings.metric}: {counted(self.settings.trials, 'trial')}{seeds}, {done} done"
         )
 
     def run(self, read: Callable[[Sequence[str]], Cell], launch: Launch, config: DictConfig) -> list[Outcome]:
@@ -204,7 +204,7 @@ class _Search:
         if self.settings.direction == "maximize":
             done.reverse()
         failed = len(self._having("FAIL"))
-        title = f"{len(done)} trials" + (f", {failed} failed" if failed else "")
+        title = counted(len(done), "trial") + (f", {failed} failed" if failed else "")
         title += f"; the best {BEST_SHOWN}" if len(done) > BEST_SHOWN else ""
         name = self.settings.metric.rpartition(".")[2]
         table = Table(title=title)

@@ -9,7 +9,7 @@ from typing import Any
 import lightning as L
 
 from softvq.bounded_files import printable
-from softvq.console import duration, screen
+from softvq.console import counted, duration, screen
 from softvq.console.bars import Bar, Pace, left, rate
 from softvq.data.dataset import DatasetInfo
 
@@ -61,7 +61,7 @@ class About:
     def data_line(self) -> str:
         """How many images there are, of what shape and in how many classes, and where they come from."""
         info, (height, width, channels) = self.info, self.info.image_shape
-        classes = f" in {info.classes} classes" if info.classes else ""
+        classes = f" in {info.classes} class{'es' if info.classes > 1 else ''}" if info.classes else ""
         return (
             f"{info.train_size:,} training and {info.test_size:,} test images of {height} x {width} x {channels}"
             f"{classes} from {printable(info.source)}"
@@ -73,7 +73,7 @@ class About:
         device = trainer.strategy.root_device.type
         where = f"{trainer.world_size} x {device}" if trainer.world_size > 1 else device
         where += f" ({self.threads} threads)" if device == "cpu" and self.threads > 1 else ""
-        return f" of {parameters:,} parameters on {where}, in {self.folder}"
+        return f" of {counted(parameters, 'parameter')} on {where}, in {self.folder}"
 
 
 class TrainingLines(L.Callback):
@@ -102,9 +102,9 @@ class TrainingLines(L.Callback):
         self._tenth, self._shown_s = self._tenths(trainer), self.clock()
         if self.about is not None:
             self.announce(f"{self.label}: {self.about.data_line()}")
-        start = f" from step {trainer.global_step}" if trainer.global_step else ""
+        start = f" from step {trainer.global_step:,}" if trainer.global_step else ""
         rest = self.about.model_line(trainer, pl_module) if self.about is not None else ""
-        self.announce(f"{self.label}: training {trainer.max_steps} steps{start}{rest}")
+        self.announce(f"{self.label}: training {counted(trainer.max_steps, 'step')}{start}{rest}")
 
     @staticmethod
     def _tenths(trainer: L.Trainer) -> int:
