@@ -8,12 +8,14 @@ import pytest
 from rich.console import Console
 
 from softvq.console import duration
-from softvq.run.summary import percent, result_table
+from softvq.run.summary import chosen_words, percent, result_table
 
 METRICS: dict[str, Any] = {
     "bottleneck": "soft_vq",
     "data": "mnist",
     "seed": 3,
+    "fidelity": "paper",
+    "hyperparameters": {},
     "steps": 40000,
     "probes": {"clustering_accuracy": 0.78, "clustering_nmi": 0.7088, "classification_accuracy": 0.9354},
     "reconstruction": {"test_mse": 0.02, "test_normalized_mse": 0.21234},
@@ -106,3 +108,11 @@ def test_fractions_become_percent(value: float | None, text: str) -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0:00"), (59.6, "1:00"), (750, "12:30"), (11100, "3:05:00")])
 def test_times_read_like_a_clock(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_a_title_says_what_was_chosen_of_the_model() -> None:
+    chosen = {"bottleneck.K": 8, "network.d": 16, "trainer.max_steps": 60, "network.encoder.hidden": [16]}
+    assert chosen_words("paper", chosen) == ["K=8", "d=16"]
+    target = {"bottleneck._target_": "softvq.bottlenecks.soft_vq.ReleasedMNISTSoftVQ", "optimizer.lr": 0.001}
+    assert chosen_words("released", target) == ["fidelity=released", "_target_=ReleasedMNISTSoftVQ", "lr=0.001"]
+    assert "soft_vq on mnist, K=8, d=16, seed 3\n" in shown(hyperparameters=chosen)

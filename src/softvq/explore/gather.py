@@ -15,13 +15,13 @@ from softvq.console import counted
 from softvq.data.dataset import ImageArrays
 from softvq.probes.scores import clustering_accuracy
 from softvq.run.load import FinishedRun
+from softvq.run.summary import chosen_words
 from softvq.training.autoencoder import Autoencoder
 
 BATCH = 500
 STARTS = 10  # of K-means: enough to look at
 NEAREST = 6  # test images shown beside a codeword
 CODEWORDS = 64  # shown at most, the most used first
-OF_MODELS = ("bottleneck", "network", "penalty_weight", "reconstruction", "optimizer")  # settings named in a title
 
 
 @dataclass(frozen=True)
@@ -98,15 +98,9 @@ def explore(run: FinishedRun, arrays: ImageArrays, shown: np.ndarray, device: to
 
 def title(metrics: Mapping[str, Any]) -> str:
     """Model, what was chosen of its settings, seed and steps of a run, as its `metrics.json` has them."""
-    chosen = {
-        key.rpartition(".")[2]: value
-        for key, value in (metrics.get("hyperparameters") or {}).items()
-        if key.partition(".")[0] in OF_MODELS and isinstance(value, int | float | str)
-    }
-    fidelity = [] if metrics["fidelity"] == "paper" else [f"fidelity={metrics['fidelity']}"]
-    settings = [f"{key}={value}" for key, value in chosen.items()]
+    chosen = chosen_words(metrics["fidelity"], metrics.get("hyperparameters") or {})
     steps = counted(metrics["steps"], "step")
-    return ", ".join([metrics["bottleneck"], *fidelity, *settings, f"seed {metrics['seed']}", steps])
+    return ", ".join([metrics["bottleneck"], *chosen, f"seed {metrics['seed']}", steps])
 
 
 def named_by_class(clusters: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -48,9 +48,8 @@ class Album:
             with plain_style():
                 figure = draw()
                 figure.suptitle(f"{self.label}\n{title}", fontsize=9)
-                save(figure, self.folder / f"{name}.png")
-                for suffix in self.formats:
-                    save(figure, self.folder / f"{name}.{suffix}")
+                for suffix in ("png", *self.formats):
+                    save(figure, self.folder / f"{name}.{suffix}", f"{self.label}: {title}")
             self.captions[name] = caption
             pages = [f"## {name}.png\n\n{text} Model: {self.label}.\n" for name, text in self.captions.items()]
             write_text(self.folder / "captions.md", "\n".join(["# Figures\n", *pages]))
@@ -79,11 +78,17 @@ def new_figure(width: float, height: float) -> "Figure":
     return figure
 
 
-def save(figure: "Figure", path: Path) -> None:
-    """Writes a figure in the format of the path's suffix; its bytes depend on the picture alone."""
+def save(figure: "Figure", path: Path, title: str) -> None:
+    """Writes a figure in the format of the path's suffix; its bytes depend on the picture and the title alone.
+
+    Args:
+        figure: what is written.
+        path: of the file: .png, .pdf or .svg.
+        title: what the file's own description says.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    undated = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
-    figure.savefig(path, metadata=undated[path.suffix[1:]])
+    undated = {"png": "Software", "pdf": "CreationDate", "svg": "Date"}
+    figure.savefig(path, metadata={undated[path.suffix[1:]]: None, "Title": title})
 
 
 def class_style(number: int) -> tuple[str, str]:

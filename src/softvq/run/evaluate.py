@@ -64,7 +64,7 @@ def evaluate_run(config: DictConfig) -> dict[str, Any]:
     write_json(folder / f"{name}.json", evaluation)
     if config.probes.save_latents:
         probes.save_latents(encoded, data)
-    screen.print(result_table(evaluation))
+    screen.print(result_table({**evaluation, "hyperparameters": run.metrics.get("hyperparameters")}))
     screen.print(f"evaluation: {folder / f'{name}.json'}")
     return evaluation
 

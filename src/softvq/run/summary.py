@@ -18,7 +18,27 @@ LABELS = {
 }
 # Numbers of the health panel beside the size that bounds them.
 SIZES = {"active_units": "units", "perplexity": "K", "dead_codes": "K", "posterior_perplexity": "K"}
+OF_MODELS = ("bottleneck", "network", "penalty_weight", "reconstruction", "optimizer")  # groups of settings
 PAPER_PROTOCOL = ("paper", "z_e")  # name and tap
+
+
+def chosen_words(fidelity: str, hyperparameters: Mapping[str, Any]) -> list[str]:
+    """What was chosen of a model, for the titles of its lines and pictures.
+
+    Args:
+        fidelity: `paper`, which is not said, or `released`.
+        hyperparameters: the settings that were given explicitly, by their keys.
+
+    Example:
+        >>> chosen_words("released", {"bottleneck.K": 8, "trainer.max_steps": 60, "network.encoder.hidden": [16]})
+        ['fidelity=released', 'K=8']
+    """
+    words = [] if fidelity == "paper" else [f"fidelity={fidelity}"]
+    for key, value in hyperparameters.items():
+        if key.partition(".")[0] in OF_MODELS and isinstance(value, int | float | str):
+            name = key.rpartition(".")[2]
+            words.append(f"{name}={str(value).rpartition('.')[2] if name == '_target_' else value}")
+    return words
 
 
 def percent(value: float | None) -> str:
@@ -40,8 +60,9 @@ def result_table(metrics: Mapping[str, Any]) -> Group:
     table.add_section()
     for label, value in _without_published(metrics).items():
         table.add_row(label, value)
-    title = Text(f"{metrics['bottleneck']} on {metrics['data']}, seed {metrics['seed']}", style="bold")
-    return Group(title, table, *map(Text, _remarks(metrics, bool(paper))))
+    chosen = chosen_words(metrics["fidelity"], metrics.get("hyperparameters") or {})
+    title = ", ".join([f"{metrics['bottleneck']} on {metrics['data']}", *chosen, f"seed {metrics['seed']}"])
+    return Group(Text(title, style="bold"), table, *map(Text, _remarks(metrics, bool(paper))))
 
 
 def _without_published(metrics: Mapping[str, Any]) -> dict[str, str]:

@@ -17,6 +17,7 @@ from softvq.data.dataset import DatasetInfo
 from softvq.run.cell import Cell
 from softvq.run.device import start_processes
 from softvq.run.process import PORT, RANK
+from softvq.run.summary import chosen_words
 from softvq.tracking.tracker import Tracker
 from softvq.training.autoencoder import Autoencoder
 from softvq.training.checkpoint import RunCheckpoints
@@ -81,10 +82,11 @@ def build_trainer(
 
 
 def label(cells: Sequence[Cell]) -> str:
-    """Names a training where its progress is shown: `vq on mnist, seed 0`."""
+    """Names a training where its progress is shown, and the pictures of a run: `vq on mnist, K=8, seed 0`."""
     seeds = ", ".join(str(cell.config.seed) for cell in cells)
     seed = "seed" if len(cells) == 1 else "seeds"
-    return f"{cells[0].choices['bottleneck']} on {cells[0].config.data.name}, {seed} {seeds}"
+    chosen = chosen_words(cells[0].config.fidelity, cells[0].hyperparameters)
+    return ", ".join([f"{cells[0].choices['bottleneck']} on {cells[0].config.data.name}", *chosen, f"{seed} {seeds}"])
 
 
 def replays_steps(config: DictConfig, trainer: L.Trainer, model: Autoencoder) -> bool:

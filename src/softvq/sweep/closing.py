@@ -26,7 +26,10 @@ def counts_line(outcomes: Iterable[Outcome]) -> str:
 
 
 def closing_table(ended: Ended) -> Table:
-    """How the cells ended, with means of their probe results in percent; the best row of each data set is marked."""
+    """How the cells ended, with means of their probe results in percent; the best row of each data set is marked.
+
+    Where all ended alike, the title alone says how.
+    """
     keys = swept_keys([planned.overrides for planned, _ in ended])
     rows: dict[tuple[str, ...], list[tuple[PlannedCell, Outcome]]] = {}
     for planned, outcome in ended:
@@ -35,6 +38,7 @@ def closing_table(ended: Ended) -> Table:
         rows.setdefault(tuple(str(value) for value in about), []).append((planned, outcome))
     means = {about: _means([probes_of(*pair) for pair in group]) for about, group in rows.items()}
     best = _best(means)
+    differ = len({outcome.status for _, outcome in ended}) > 1  # else the title says it
     several = any(len(group) > 1 for group in rows.values())
     table = Table(
         title=counts_line(outcome for _, outcome in ended),
@@ -44,9 +48,10 @@ def closing_table(ended: Ended) -> Table:
     for column in ("data", "bottleneck", *headings(keys)):
         table.add_column(column, overflow="fold")
     table.add_column("seeds" if several else "seed", justify="right")
-    table.add_column("status")
+    if differ:
+        table.add_column("status", overflow="fold")
     for name in PROBE_METRICS:
-        table.add_column(f"{LABELS[name]} (%)", justify="right")
+        table.add_column(f"{LABELS[name]} (%)", justify="right", overflow="fold")
     for about, group in rows.items():
         seeds = str(len(group)) if several else str(cell_of(group[0][0]).config.seed)
         found = [outcome.status for _, outcome in group]
@@ -54,7 +59,7 @@ def closing_table(ended: Ended) -> Table:
         status = found[0] if len(group) == 1 else ", ".join(f"{count} {status}" for status, count in kinds)
         mark = {BEST_BY: " *"} if about in best else {}
         numbers = [percent(means[about].get(name)) + mark.get(name, "") for name in PROBE_METRICS]
-        table.add_row(*about, seeds, status, *numbers, style="bold" if about in best else None)
+        table.add_row(*about, seeds, *([status] if differ else []), *numbers, style="bold" if about in best else None)
     return table
 
 

@@ -41,6 +41,17 @@ def test_a_grid_of_two_settings_shows_both_and_a_row_for_each_combination(tmp_pa
     }
 
 
+def test_a_curves_lines_are_named_by_what_tells_them_apart(tmp_path, experiments):
+    """Not by what other rows of the experiment varied, nor by more of a setting's key than it takes."""
+    for k in (8, 16):
+        write_run(tmp_path / f"{k}", "digits", "vq", overrides=(f"bottleneck.K={k}",), experiment="runs")
+    wide = ("network.encoder.hidden=[8]", "network.decoder.hidden=[9]", "optimizer.lr=0.1")
+    write_run(tmp_path / "wide", "digits", "vq", overrides=wide, experiment="runs")
+    found = experiments()["runs"]
+    assert {found.heading(key) for key in found.keys} == {"K", "encoder.hidden", "decoder.hidden", "lr"}
+    assert [(key, list(lines)) for key, lines in found.curves()] == [("bottleneck.K", ["VQ-VAE"])]
+
+
 def test_the_default_of_a_swept_setting_shows_its_value_too(tmp_path, experiments):
     for k in (128, 512, 16):
         write_run(tmp_path / f"{k}", bottleneck="vq", overrides=(f"bottleneck.K={k}",), experiment="k_sweep")

@@ -1,5 +1,6 @@
 """Plots: what is drawn where, equal bytes for equal numbers, and nothing that a name or a matplotlibrc can break."""
 
+import re
 import xml.etree.ElementTree as ET
 
 import matplotlib
@@ -61,6 +62,25 @@ def test_a_sweep_plot_shows_each_value_and_the_papers_rows():
     shown = texts(sweep_plot(curve(), "clustering_nmi", ["vae", "beta_vae"]).svg)
     assert {"0", "1", "8", "kl_weight", "NMI (%)", "paper: VAE", "paper: β-VAE"} <= set(shown)
     assert not [text for text in texts(sweep_plot(curve(), "clustering_nmi").svg) if "paper" in text]
+
+
+def test_the_intervals_of_lines_at_one_place_lie_side_by_side():
+    point = {"at": 8, "metrics": {"clustering_nmi": found(0.5, [0.4, 0.6])}, "values": {"clustering_nmi": [0.4, 0.6]}}
+    points = [point, {**point, "at": 16}]
+    lines = [{"title": f"VAE, d = {d}", "data": "mnist", "model": "vae", "points": points} for d in (16, 32)]
+    svg = sweep_plot({"key": "bottleneck.K", "heading": "K", "lines": lines}, "clustering_nmi").svg.decode()
+    intervals = re.findall(r'id="LineCollection_\d+">.*?d="M ([\d.]+) ([\d.]+)\s+L ([\d.]+) ([\d.]+)', svg, re.DOTALL)
+    assert len(intervals) == 4
+    assert all(x == x_end and y != y_end for x, y, x_end, y_end in intervals)  # upright, and within the axes
+    assert len({x for x, *_ in intervals}) == 4
+
+
+def test_a_long_name_of_a_line_is_broken_not_cut_off():
+    name = "Soft VQ-VAE, " + ", ".join(f"setting_{n} = {n}" for n in range(9))
+    curves = [(name, [(1, 2.0), (2, 1.0)]), ("VAE", [(1, 2.0), (2, 1.0)])]
+    shown = texts(training_plot(curves, "train/loss").svg)
+    assert all(any(f"setting_{n} = {n}" in text for text in shown) for n in range(9))
+    assert max(map(len, shown)) <= 64
 
 
 def test_equal_numbers_are_equal_bytes():

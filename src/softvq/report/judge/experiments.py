@@ -60,33 +60,45 @@ class Experiment:
     def curves(self) -> Iterator[tuple[str, dict[str, list[Entry]]]]:
         """Each varied setting whose values are numbers, and the entries of each line over it, by the line's name."""
         for key in self.keys:
-            lines: dict[str, list[Entry]] = defaultdict(list)
+            others = [other for other in self.keys if other != key]
+            grouped: dict[tuple[Any, ...], list[Entry]] = defaultdict(list)
             for entry in self.entries:
                 if entry.runs and _is_number(value_of(entry, key)):
-                    lines[self.title(entry, without=key)].append(entry)
-            several = {
-                title: sorted(members, key=lambda entry: value_of(entry, key))
-                for title, members in lines.items()
+                    about = (entry.data, entry.bottleneck, *(value_of(entry, other) for other in others))
+                    grouped[about].append(entry)
+            lines = [
+                sorted(members, key=lambda entry: value_of(entry, key))
+                for members in grouped.values()
                 if len({value_of(entry, key) for entry in members}) > 1
-            }
-            if several:
-                yield key, several
+            ]
+            telling = [other for other in others if len({value_of(line[0], other) for line in lines}) > 1]
+            if lines:
+                yield key, {self.title(line[0], telling): line for line in lines}
 
-    def title(self, entry: Entry, without: str = "") -> str:
-        """The title of a row: its model, and its values of the varied settings."""
+    def title(self, entry: Entry, keys: Sequence[str] | None = None) -> str:
+        """The title of a row: its model, and its values of the varied settings.
+
+        Args:
+            entry: the row.
+            keys: the settings that are named; None for all that the experiment varied.
+        """
         parts = [row_name(entry.bottleneck)]
         if len(self.data) > 1:
             parts.append(f"on {data_name(entry.data)}")
-        values = {key: value_of(entry, key) for key in self.keys if key != without}
+        values = {key: value_of(entry, key) for key in (self.keys if keys is None else keys)}
         if values.get("fidelity") == "paper":  # the default is not mentioned
             del values["fidelity"]
         parts += [f"{self.heading(key)} = {brief(value)}" for key, value in values.items() if value is not None]
         return ", ".join(parts)
 
     def heading(self, key: str) -> str:
-        """The last part of a setting's key, as `K` of `bottleneck.K`; all of it where two would be alike."""
-        last = _last(key)
-        return last if [_last(other) for other in self.keys].count(last) == 1 else key
+        """The end of a setting's key, as `K` of `bottleneck.K`, as short as no other key of the experiment ends."""
+        others = [_parts(other) for other in self.keys if other != key]
+        parts = _parts(key)
+        for length in range(1, len(parts)):
+            if all(other[-length:] != parts[-length:] for other in others):
+                return ".".join(parts[-length:])
+        return key
 
 
 def make_experiments(runs: Iterable[Run], defaults: DefaultSettings) -> list[Experiment]:
@@ -181,9 +193,9 @@ def _values(entries: Sequence[Entry], key: str) -> set[Any]:
     return {value for value in values if value is not None}
 
 
-def _last(key: str) -> str:
-    """The last part of a dotted key: `K` of `bottleneck.K`, and `bottleneck` of `bottleneck._target_`."""
-    return key.removesuffix("._target_").rpartition(".")[2]
+def _parts(key: str) -> list[str]:
+    """The parts of a dotted key: `bottleneck` and `K` of `bottleneck.K`, and `bottleneck` of `bottleneck._target_`."""
+    return key.removesuffix("._target_").split(".")
 
 
 def _is_number(value: Any) -> bool:

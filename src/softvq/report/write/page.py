@@ -21,7 +21,6 @@ from softvq.report.write.figure_4 import conditions
 from softvq.report.write.numbers import (
     SYMBOLS,
     claim_in_numbers,
-    diagnosed,
     effect,
     interval,
     over_seeds,
@@ -81,7 +80,6 @@ def page(
         row_name=row_name,
         symbol=lambda outcome: OUTCOME_SYMBOLS.get(outcome, ""),
         tally=tally,
-        diagnosed=diagnosed,
         slug=lambda text: text.replace(" ", "-"),
         paragraph=lambda text: text.split(". ", 1),
     )

@@ -21,6 +21,8 @@ WIDTH = 4.0  # inches; shown at about 390 pixels, so that 8 points are about 10 
 PIXELS_PER_INCH = 96
 MOST_ROWS = 40
 DECADE = 8  # times as large, about a power of ten: from there on an axis is logarithmic
+APART = 3.0  # points between the marks of two lines at one place
+HALF_A_LINE = 32  # characters of a legend that has two columns
 MOST_LINES = 8  # as many as colours and markers tell apart
 INK, QUIET, OURS, PAPERS = "#1b1f27", "#8a93a3", COLOURS[0], COLOURS[6]
 STYLE = {
@@ -116,20 +118,31 @@ def sweep_plot(curve: Mapping[str, Any], metric: str, names: Sequence[str] = ())
         names: bottlenecks whose numbers in the paper are drawn in, where the lines are all of one of its data sets.
     """
     scale = 100 if metric in IN_PERCENT else 1
+    from matplotlib.transforms import offset_copy
+
     with figure_in_style(WIDTH, 2.7) as figure:
         axis = figure.subplots()
-        for number, line in enumerate(curve["lines"][:MOST_LINES]):
+        drawn_lines = curve["lines"][:MOST_LINES]
+        for number, line in enumerate(drawn_lines):
+            # Side by side, so that no interval hides another.
+            aside = APART * (number - (len(drawn_lines) - 1) / 2)
+            beside = offset_copy(axis.transData, figure, x=aside, units="points")
             points = [point for point in line["points"] if metric in point["metrics"]]
             at = [point["at"] for point in points]
             means = [scale * point["metrics"][metric]["mean"] for point in points]
             look = {"color": COLOURS[number], "marker": MARKERS[number]}
-            axis.plot(at, means, label=plain(line["title"]), linewidth=1.2, markersize=4, **look)
+            axis.plot(at, means, label=plain(line["title"]), linewidth=1.2, markersize=4, transform=beside, **look)
+            axis.update_datalim(list(zip(at, means, strict=True)))  # which a transform of one's own is left out of
             for point in points:
                 values = [scale * value for value in point["values"][metric]]
+                axis.update_datalim([(point["at"], value) for value in values])
                 if len(values) > 1:
-                    axis.scatter([point["at"]] * len(values), values, s=5, color=COLOURS[number], alpha=0.6)
+                    places = [point["at"]] * len(values)
+                    axis.scatter(places, values, s=5, color=COLOURS[number], alpha=0.6, transform=beside)
                 if ends := point["metrics"][metric]["interval"]:
-                    axis.vlines(point["at"], *(scale * end for end in ends), color=COLOURS[number], linewidth=0.8)
+                    low, high = (scale * end for end in ends)
+                    axis.update_datalim([(point["at"], low), (point["at"], high)])
+                    axis.vlines(point["at"], low, high, color=COLOURS[number], linewidth=0.8, transform=beside)
         for name, value in _papers_numbers(curve, metric, names):
             axis.axhline(scale * value, color=PAPERS, linestyle=(0, (4, 3)), linewidth=0.8)
             axis.annotate(
@@ -141,6 +154,8 @@ def sweep_plot(curve: Mapping[str, Any], metric: str, names: Sequence[str] = ())
                 ha="right",
                 va="bottom",
             )
+        axis.margins(x=0.08)
+        axis.autoscale_view()
         _scale_axis(axis, sorted({point["at"] for line in curve["lines"] for point in line["points"]}))
         axis.set_xlabel(plain(curve["heading"]))
         axis.set_ylabel(label(metric))
@@ -194,7 +209,9 @@ def _legend(figure: Any, axis: Any, lines: int) -> None:
     if lines > 1:
         more = f"and {lines - MOST_LINES} more, in the table" if lines > MOST_LINES else None
         handles, names = axis.get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside lower center", ncols=2, title=more, title_fontsize=7)
+        columns = 2 if max(map(len, names)) <= HALF_A_LINE else 1
+        names = ["\n".join(textwrap.wrap(name, 2 * HALF_A_LINE)) for name in names]
+        figure.legend(handles, names, loc="outside lower center", ncols=columns, title=more, title_fontsize=7)
     elif lines == 1:
         title = "\n".join(textwrap.wrap(axis.get_legend_handles_labels()[1][0], 60))
         axis.set_title(title, fontsize=7, loc="left")
@@ -230,5 +247,6 @@ def plain(text: str) -> str:
 
 
 def _wrapped(text: str) -> str:
-    """A row's name on up to three lines, that of a setting beside its value."""
-    return "\n".join(textwrap.wrap(plain(text).replace(" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}"), 26)[:3])
+    """A row's name on up to four lines, that of a setting beside its value; what is left over is in the table."""
+    unbroken = plain(text).replace(" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}")
+    return "\n".join(textwrap.wrap(unbroken, 26, max_lines=4, placeholder=" …"))

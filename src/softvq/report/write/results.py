@@ -19,6 +19,7 @@ from softvq.report.read.collection import Collection
 from softvq.report.read.departures import DefaultSettings
 from softvq.report.read.run import FAILED, FINISHED, STOPPED_EARLY, UNFINISHED, Run
 from softvq.report.read.searches import Search
+from softvq.report.write.numbers import SET_UP
 
 DIGITS = 6  # results.json rounds to these, so that the last bits of a library's sums do not show
 UNNAMED = ("", "runs")  # names of runs that belong to no experiment
@@ -74,6 +75,7 @@ def _experiment(found: Experiment, searches: Iterable[Search]) -> dict[str, Any]
         "common": _departures(found.common),
         "keys": [{"key": key, "heading": found.heading(key)} for key in found.keys],
         "metrics": found.metrics,
+        "diagnostics": sorted({name for e in found.entries for name in e.diagnostics()} - {*SET_UP}),
         "is_the_papers": found.is_the_papers,
         "rows": [_row(found, entry) for entry in found.entries],
         "curves": [_curve(found, key, lines) for key, lines in found.curves()],
