@@ -47,7 +47,7 @@ def closing_table(ended: Ended) -> Table:
     )
     for column in ("data", "bottleneck", *headings(keys)):
         table.add_column(column, overflow="fold")
-    table.add_column("seeds" if several else "seed", justify="right")
+    table.add_column("seeds" if several else "seed", justify="right", overflow="fold")
     if differ:
         table.add_column("status", overflow="fold")
     for name in PROBE_METRICS:
