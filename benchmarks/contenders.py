@@ -56,9 +56,7 @@ class HoldAfterChunk(L.Callback):
 
 def read(network: str, data: Path, *overrides: str) -> Any:
     """The cell of `softvq train data=arrays network=... data.dir=...`, on one thread, without end."""
-    from omegaconf import OmegaConf
-
-    from softvq.config.compose import compose
+    from softvq.config.compose import compose, without_hydra
     from softvq.run.cell import read_cell
 
     folder = data / f"run-{os.getpid()}"
@@ -74,7 +72,7 @@ def read(network: str, data: Path, *overrides: str) -> Any:
         *overrides,
     ]
     composed = compose("train", chosen, return_hydra_config=True)
-    config = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+    config = without_hydra(composed)
     return read_cell(config, composed.hydra, folder, None)
 
 

@@ -4,16 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from omegaconf import OmegaConf
 
-from softvq.config.compose import CONF_DIR, compose, current_conf, own_folders
+from softvq.config.compose import CONF_DIR, compose, current_conf, own_folders, without_hydra
 from softvq.config.errors import faults
 from softvq.run.cell import Cell, read_cell
 
 
 def cell(own: Path, *overrides: str) -> Cell:
     composed = compose("train", overrides, [own], return_hydra_config=True)
-    config = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+    config = without_hydra(composed)
     return read_cell(config, composed.hydra, "run", None)
 
 
@@ -41,7 +40,7 @@ def test_they_survive_the_second_composition_for_the_network_of_ones_own_data(ow
 
 def test_relative_paths_start_where_the_program_was_called(own, tmp_path, monkeypatch):
     composed = compose("train", ["data=digits", "data.root=images"], return_hydra_config=True)
-    config = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+    config = without_hydra(composed)
     here = Path.cwd()
     monkeypatch.chdir(tmp_path)  # as hydra.job.chdir=true does
     assert read_cell(config, composed.hydra, "run", None).config.data.root == str(here / "images")

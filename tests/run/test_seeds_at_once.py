@@ -12,7 +12,7 @@ import torch
 from cells import QUICK, make_cell, results, without_figures
 from omegaconf import DictConfig, OmegaConf
 
-from softvq.config.compose import compose
+from softvq.config.compose import compose, without_hydra
 from softvq.config.identity import config_hash, result_settings
 from softvq.run.build import build_model
 from softvq.run.cell import Outcome, read_cell
@@ -246,6 +246,6 @@ def test_what_cannot_be_trained_at_once_is_refused_with_the_way_out(
     overrides: tuple[str, ...], in_sweep: bool, message: str, tmp_path: Path
 ) -> None:
     composed = compose("train", [*QUICK, "data=digits", *overrides], return_hydra_config=True)
-    config = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+    config = without_hydra(composed)
     with pytest.raises(ValueError, match=message):
         read_cell(config, composed.hydra, tmp_path, composed.hydra.launcher if in_sweep else None)

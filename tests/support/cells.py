@@ -13,7 +13,7 @@ import lightning as L
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from softvq.config.compose import compose
+from softvq.config.compose import compose, without_hydra
 from softvq.run.cell import Cell, Outcome, read_cell
 from softvq.run.complete import complete
 from softvq.run.evaluate import evaluate_run
@@ -46,7 +46,7 @@ def _composed(overrides: tuple[str, ...]) -> DictConfig:
 def make_cell(folder: Path, *overrides: str) -> Cell:
     """The cell of a run in that folder; each set of overrides is composed once."""
     composed = deepcopy(_composed((*QUICK, *overrides)))
-    config = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+    config = without_hydra(composed)
     return read_cell(config, composed.hydra, folder, None)
 
 

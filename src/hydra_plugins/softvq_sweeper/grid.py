@@ -11,7 +11,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from hydra_plugins.softvq_sweeper._jobs import LostJob, Reporting
 
@@ -58,6 +58,7 @@ class GridSweeper(BasicSweeper):
         return partial(sweep.run, cells, self._read, self._launch, self.config, self.plan_only)
 
     def _read(self, overrides: Sequence[str]) -> Any:
+        from softvq.config.compose import without_hydra
         from softvq.config.settings import check_settings
         from softvq.run.cell import read_cell
 
@@ -66,7 +67,7 @@ class GridSweeper(BasicSweeper):
         HydraConfig.instance().set_config(composed)  # what ${hydra:...} in the folder's name refers to
         try:
             hydra = composed.hydra
-            config = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+            config = without_hydra(composed)
             check_settings(config)  # before the folder's name is made of them
             folder = Path(hydra.sweep.dir, hydra.sweep.subdir)
             return read_cell(config, hydra, folder, hydra.launcher)

@@ -10,7 +10,8 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from softvq.command.program import plain_errors
-from softvq.config.compose import refused_list
+from softvq.config.compose import without_hydra
+from softvq.config.overrides import key_of, refused_list
 from softvq.config.schema import kind_of
 from softvq.config.settings import check_settings
 from softvq.config.targets import missing_target
@@ -60,7 +61,7 @@ def _typed(config: DictConfig) -> list[str]:
 
 def _refuse_unheeded(config: DictConfig, parts: tuple[str, ...], why: str) -> None:
     for override in _typed(config):
-        key = override.partition("=")[0].lstrip("+~")
+        key = key_of(override)
         if any(key == part or key.startswith(f"{part}.") for part in parts):
             raise ValueError(f"{override} {why}")
 
@@ -73,7 +74,7 @@ def _of_sweep(config: DictConfig) -> str:
     """
     sweeper = config.hydra.sweeper
     swept = [str(key) for key in sweeper.get("params") or {}]
-    typed = {override.partition("=")[0].lstrip("+~") for override in _typed(config)}
+    typed = set(map(key_of, _typed(config)))
     if not swept or typed.intersection(swept):
         return ""
     name, over = f"experiment={config.hydra.runtime.choices.get('experiment')}", ", ".join(swept)
@@ -87,7 +88,7 @@ def _check_typed(config: DictConfig) -> None:
     for override in _typed(config):
         if why := refused_list(override):
             raise ValueError(why)
-        key = override.partition("=")[0].lstrip("+~")
+        key = key_of(override)
         if override.startswith("+") and _is_unknown(key):
             raise ValueError(f"{override}: Hydra has no {key}; drop it")
         kind = kind_of(key) if key.startswith("hydra.") else None
@@ -107,7 +108,7 @@ def _check_run(composed: DictConfig) -> None:
     from softvq.data.prepared import prepare, prepared_info
     from softvq.run.cell import read_cell
 
-    config = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+    config = without_hydra(composed)
     check_settings(config)  # before the folder's name is made of them
     source = "data.source._target_"
     if fault := missing_target(source, OmegaConf.select(config, source)):

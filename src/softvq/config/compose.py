@@ -11,7 +11,6 @@ PACKAGE = Path(__file__).parents[1]
 # A wheel carries the configurations inside the package; a checkout has them at its top.
 CONF_DIR = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parents[1] / "conf"
 NOT_CHOICES = {"base"}  # a file that others of its group extend
-SEVERAL_CHOICES = ("logger",)  # groups of which a run takes several at once
 
 
 def compose(
@@ -85,12 +84,6 @@ def refuse_shadowed(hydra: DictConfig) -> None:
                 )
 
 
-def quoted(text: str) -> str:
-    """A string as Hydra's overrides take it whatever characters it holds."""
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
-
-
 def options(group: str, own: Sequence[Path] = ()) -> list[str]:
     """The choices of a group, by the names of its files."""
     files = [path for folder in (CONF_DIR, *own) for path in (folder / group).glob("*.yaml")]
@@ -102,28 +95,32 @@ def groups() -> list[str]:
     return sorted(path.name for path in CONF_DIR.iterdir() if path.is_dir() and path.name not in ("hydra", "preset"))
 
 
-def refused_list(override: str) -> str | None:
-    """What is wrong with an override that gives a list to a group of which a run takes one choice; None if nothing is.
-
-    Example:
-        >>> refused_list("bottleneck=[vq,soft_vq]")
-        'bottleneck=[vq,soft_vq]: bottleneck takes one choice; write bottleneck=vq,soft_vq with -m to run each'
-    """
-    key, _, value = override.partition("=")
-    group = key.lstrip("+").partition("@")[0]
-    if not value.startswith("[") or group not in groups() or group in SEVERAL_CHOICES:
-        return None
-    choices = value.strip("[] ") or "NAME"
-    each = " with -m to run each" if "," in choices else ""
-    return f"{override}: {group} takes one choice; write {group}={choices}{each}"
-
-
 def built_network(config: DictConfig, chosen: str) -> str:
     """The choice of `network` that a configuration builds: released presets put `conv_spatial` in place of `conv`."""
     for path in sorted((CONF_DIR / "network").glob(f"{chosen}*.yaml")):
         if OmegaConf.select(OmegaConf.load(path), "encoder._target_") == config.network.encoder._target_:
             return path.stem
     return chosen
+
+
+def without_hydra(composed: DictConfig) -> DictConfig:
+    """A copy of a composed configuration without its part under `hydra`."""
+    return OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+
+
+def settings_of(config: DictConfig) -> dict[str, Any]:
+    """Every setting outside `hydra` by its dotted key, interpolations as they are written, mappings left out."""
+    found: dict[str, Any] = {}
+
+    def walk(node: Any, key: str) -> None:
+        if isinstance(node, Mapping) and (node or not key):
+            for name, value in node.items():
+                walk(value, f"{key}.{name}" if key else str(name))
+        else:
+            found[key] = node
+
+    walk(OmegaConf.to_container(without_hydra(config)), "")
+    return found
 
 
 def leaf_keys(config: Mapping[str, Any], prefix: str = "") -> list[str]:

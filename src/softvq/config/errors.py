@@ -10,9 +10,10 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from softvq.config.compose import CONF_DIR, compose, groups, leaf_keys, nearest, options, refused_list
+from softvq.config.compose import CONF_DIR, compose, groups, leaf_keys, nearest, options
 from softvq.config.kinds import mapping
 from softvq.config.nicknames import written_here
+from softvq.config.overrides import key_of, refused_list
 from softvq.config.schema import kind_of
 from softvq.extras import MissingExtraError
 
@@ -48,7 +49,7 @@ def faults(overrides: Sequence[str], config_name: str = "train", own: Sequence[P
             rest.remove(override)
     known: dict[str, Any] = OmegaConf.to_container(config)  # type: ignore[assignment]
     named = [explain(*fault, known, own, config_name) for fault in found]
-    typed = {_key(override) for _, override in found if override}
+    typed = {key_of(override) for _, override in found if override}
     return named + [fault for fault in missing_values(config) if fault.partition(" ")[0] not in typed]
 
 
@@ -74,7 +75,7 @@ def culprit(error: Exception, overrides: Sequence[str]) -> str | None:
         return error.override if error.override in overrides else None
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, option = error.missing_cfg_file.rpartition("/")
-        choosing = [o for o in overrides if _key(o) == group]
+        choosing = [o for o in overrides if key_of(o) == group]
         return next((o for o in choosing if option in _chosen(o) or str(error.missing_cfg_file) in LAUNCHERS), None)
     if listed := next((o for o in overrides if refused_list(o)), None):  # what fails is whatever reads the choice
         return listed
@@ -87,11 +88,7 @@ def culprit(error: Exception, overrides: Sequence[str]) -> str | None:
             message,
         )
         key = next((name for name in named.groups() if name is not None), None) if named else None
-    return next((o for o in overrides if _key(o) == key), None)
-
-
-def _key(override: str) -> str:
-    return override.split("=", 1)[0].lstrip("+~").split("@", 1)[0]
+    return next((o for o in overrides if key_of(o) == key), None)
 
 
 def _chosen(override: str) -> list[str]:
@@ -119,7 +116,7 @@ def explain(
     first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
     if override is None:
         return first_line
-    key, value = _key(override), override.partition("=")[2]
+    key, value = key_of(override), override.partition("=")[2]
     if isinstance(error, OverrideParseException) or not key:
         return f"{override!r} cannot be read: {_unreadable(override)}"
     if isinstance(error, MissingConfigException):

@@ -112,7 +112,7 @@ def flag(auto: bool = False) -> Kind:
 
 
 def never() -> Kind:
-    """A switch that nothing may turn on: what it would put off is needed at once."""
+    """`_partial_` of a class that is built at once: true would hand over a function in place of the object."""
     description = "false, or left out: it is built at once"
 
     def check(key: str, value: Any) -> None:

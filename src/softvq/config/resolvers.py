@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from softvq.config.compose import current_conf, options, searched
-from softvq.config.names import folder_name
+from softvq.config.folder_name import folder_name
 from softvq.config.weights import image_numbers, image_pixels, mean_weight
 
 TABLE_OF_DATA = {

@@ -6,10 +6,9 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from softvq.bounded_files import printable
-from softvq.config.compose import groups, options
+from softvq.config.compose import groups, options, settings_of
 from softvq.config.errors import missing_values
 from softvq.config.kinds import anything
-from softvq.config.names import settings_of
 from softvq.config.schema import NEEDED, kind_of
 from softvq.config.unused import unused
 

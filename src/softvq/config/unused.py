@@ -7,8 +7,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from softvq.bounded_files import printable
-from softvq.config.compose import nearest
-from softvq.config.names import settings_of
+from softvq.config.compose import nearest, settings_of
 from softvq.config.schema import NEEDED
 
 REFERENCE = re.compile(r"\$\{(\.*)([\w.]+)\}")

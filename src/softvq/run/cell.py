@@ -14,9 +14,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from softvq.bounded_files import UnreadableFileError, read_json, read_yaml
 from softvq.config.compose import compose, own_folders, refuse_shadowed
+from softvq.config.folder_name import chosen_settings
 from softvq.config.identity import config_hash, differences, result_settings
 from softvq.config.launcher import threads_of_job
-from softvq.config.names import chosen_settings
 from softvq.config.settings import check_settings, check_together
 from softvq.data.dataset import DatasetInfo
 from softvq.data.files import check_place

@@ -21,8 +21,8 @@ from typing import Any
 from omegaconf import DictConfig
 
 from softvq import stop
-from softvq.config.compose import quoted
 from softvq.config.launcher import kind
+from softvq.config.overrides import quoted
 from softvq.surroundings import shut_out_matplotlib_settings
 
 LOOK_S = 0.25  # between two looks at whether the parent lives and what it says

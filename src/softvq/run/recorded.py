@@ -6,8 +6,8 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from softvq.bounded_files import printable
+from softvq.config.compose import settings_of
 from softvq.config.identity import config_hash, differences
-from softvq.config.names import settings_of
 from softvq.config.schema import kind_of
 from softvq.run_folder import DamagedFileError, RunFolder
 

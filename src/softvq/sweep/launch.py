@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from softvq import stop
-from softvq.config.compose import quoted
+from softvq.config.overrides import quoted
 from softvq.console import screen
 from softvq.data.prepared import prepared_info
 from softvq.run.cell import Outcome, read_failure, read_metrics

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from softvq.config.compose import CONF_DIR, compose
+from softvq.config.compose import CONF_DIR, compose, without_hydra
 from softvq.config.identity import result_settings
 from softvq.report.read.fields import flat
 from softvq.report.read.run import Departures, Run
@@ -76,10 +76,7 @@ def own_configurations() -> list[Path]:
 def composed(own: tuple[Path, ...], overrides: tuple[str, ...]) -> tuple[DictConfig, DictConfig]:
     """A composed configuration without its part under `hydra`, and that part."""
     config = compose("train", overrides, own, return_hydra_config=True)
-    hydra = config.hydra
-    with open_dict(config):
-        del config["hydra"]
-    return config, hydra
+    return without_hydra(config), config.hydra
 
 
 def _name(choice: Any) -> str:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from softvq.config.compose import compose
-from softvq.config.names import LONGEST, folder_name
+from softvq.config.folder_name import LONGEST, folder_name
 
 
 def name(*overrides: str, logs: str = "logs") -> str:

@@ -1,4 +1,4 @@
-"""The names of run folders: what was chosen, and what else differs from the defaults of those choices."""
+"""The name of a run's folder: what was chosen, and what else differs from the defaults of those choices."""
 
 import hashlib
 import re
@@ -10,7 +10,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from softvq.config.compose import compose, own_folders
+from softvq.config.compose import compose, own_folders, settings_of
+from softvq.config.overrides import key_of
 
 # Settings that say where or how a run happens, not what it computes: they leave its folder's name alone.
 WHERE_NOT_WHAT = re.compile(
@@ -62,7 +63,7 @@ def _suffix(parts: Sequence[str], shown_first: Sequence[str]) -> str:
 
 def _parts(composed: DictConfig, choices: Mapping[str, Any], typed: Sequence[str]) -> list[str]:
     """What is chosen beside the folders above, then the changed settings, in the order of the configuration."""
-    chosen = {key: override for override in typed if (key := _key(override)) in choices}
+    chosen = {key: override for override in typed if (key := key_of(override)) in choices}
     if len(chosen) == len(typed) and all(group in PLACES for group in chosen):
         return []  # nothing else was typed
     own = tuple(own_folders(composed.hydra))
@@ -111,22 +112,6 @@ def _value(config: DictConfig, key: str) -> Any:
         return None  # it depends on a value that the data's files will tell
 
 
-def settings_of(config: DictConfig) -> dict[str, Any]:
-    """Every setting outside `hydra` by its dotted key, interpolations as they are written, mappings left out."""
-    found: dict[str, Any] = {}
-
-    def walk(node: Any, key: str) -> None:
-        if isinstance(node, Mapping) and (node or not key):
-            for name, value in node.items():
-                walk(value, f"{key}.{name}" if key else str(name))
-        else:
-            found[key] = node
-
-    settings = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-    walk(OmegaConf.to_container(settings), "")
-    return found
-
-
 def _same(a: Any, b: Any) -> bool:
     """Whether two values are one setting: 1 and 1.0 are, 1 and true are not."""
     if isinstance(a, bool) or isinstance(b, bool):
@@ -165,13 +150,9 @@ def chosen_settings(typed: Sequence[str], choices: Mapping[str, Any]) -> tuple[s
         typed: the overrides of one cell.
         choices: group -> choice.
     """
-    keys = (_key(override) for override in typed if not override.startswith("~"))
+    keys = (key_of(override) for override in typed if not override.startswith("~"))
     named = ("seed", "data.name", "data.dir", "experiment_name")
     return tuple(dict.fromkeys(k for k in keys if k not in choices and k not in named and not WHERE_NOT_WHAT.match(k)))
-
-
-def _key(override: str) -> str:
-    return override.split("=", 1)[0].lstrip("+~").split("@", 1)[0]
 
 
 def _old_suffix(typed: Sequence[str]) -> str:
