@@ -20,9 +20,9 @@ from softvq.published import PROBE_METRICS, data_order, row_order
 from softvq.report.judge.experiments import ORDER
 from softvq.report.read.collection import Collection, collect
 from softvq.report.read.departures import DefaultSettings
+from softvq.report.read.evaluations_csv import evaluations_csv
 from softvq.report.read.run import UNFINISHED, Run
 from softvq.report.read.runs_csv import runs_csv
-from softvq.report.write.evaluations_csv import evaluations_csv
 from softvq.report.write.plots import results_plot
 from softvq.report.write.results import results
 from softvq.run_folder import write_text

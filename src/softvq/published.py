@@ -7,6 +7,7 @@ import yaml
 
 PROBE_METRICS = ("clustering_accuracy", "clustering_nmi", "classification_accuracy")
 MSE = "test_normalized_mse"
+NUMBERS = (*PROBE_METRICS, MSE)  # of a run that every table shows
 IN_PERCENT = frozenset(PROBE_METRICS)  # fractions of 1 in files, percent wherever a person reads them
 LABELS = {
     "clustering_accuracy": "Clustering",

@@ -19,8 +19,8 @@ from softvq.report.judge.statistics import (
     spread_above,
     spread_below,
     summarize,
-    verdict,
 )
+from softvq.report.judge.verdict import verdict
 
 UNTESTABLE = ("not run", "too few seeds", "no spread")  # no spread: equal values mean that seeds were ignored
 Values = Mapping[Any, float]  # seed -> value; the seed None stands for every seed

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from softvq.published import FLOORS, MSE, PROBE_METRICS, data_name, data_order, row_name, row_order
+from softvq.published import FLOORS, MSE, NUMBERS, data_name, data_order, row_name, row_order
 from softvq.report.judge.entries import Entry, make_entries, number_or_text
 from softvq.report.judge.paper_tables import is_the_papers_setting
 from softvq.report.read.departures import DefaultSettings, leaves
@@ -42,7 +42,7 @@ class Experiment:
     def metrics(self) -> list[str]:
         """The numbers that some row has, the probes first."""
         found = {metric for entry in self.entries for metric in entry.metrics}
-        return [metric for metric in (*PROBE_METRICS, MSE) if metric in found]
+        return [metric for metric in NUMBERS if metric in found]
 
     @property
     def is_the_papers(self) -> bool:

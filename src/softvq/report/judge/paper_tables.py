@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from softvq.published import PAPER_DATA, ROWS, published, row_order
 from softvq.report.judge.entries import Entry
-from softvq.report.judge.statistics import verdict
+from softvq.report.judge.verdict import verdict
 
 FIDELITIES = ("paper", "released")
 PROTOCOL, TAP = "paper", "z_e"

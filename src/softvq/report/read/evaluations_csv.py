@@ -1,4 +1,4 @@
-"""Reads `evaluations.csv`, the evaluations of the runs in the table `runs.csv` beside it."""
+"""What `softvq evaluate` measured as one small table, a row for each evaluation of a run in `runs.csv` beside it."""
 
 import csv
 import io
@@ -8,12 +8,37 @@ from dataclasses import replace
 from pathlib import Path
 
 from softvq.bounded_files import printable, read_text
-from softvq.published import MSE, PROBE_METRICS
+from softvq.published import NUMBERS
 from softvq.report.read.run import Evaluation, Run
 from softvq.report.read.runs_csv import LARGEST_TABLE
 
 FILE = "evaluations.csv"
-NUMBERS = (*PROBE_METRICS, MSE)
+FIRST = ("experiment", "bottleneck", "fidelity", "seed", "steps")  # of the run, as the last ones
+LAST = ("config_hash", "folder")
+
+
+def evaluations_csv(runs: Sequence[Run]) -> str:
+    """The table of all evaluations, in the order of their runs.
+
+    `trained_on` is the run's data, `data` what was probed, `settings_hash` that of the protocol's settings.
+    """
+    text = io.StringIO()
+    own = ("data", "protocol", "tap", "file", "settings_hash")
+    columns = [*FIRST, "trained_on", "data", "protocol", "probe_seed", "tap", *NUMBERS, *LAST, "file", "settings_hash"]
+    writer = csv.DictWriter(text, columns, lineterminator="\n", restval="")
+    writer.writeheader()
+    for run in runs:
+        for found in run.evaluations:
+            writer.writerow(
+                {
+                    **{name: getattr(run, name) for name in (*FIRST, *LAST)},
+                    "trained_on": run.data,
+                    **{name: getattr(found, name) for name in own},
+                    "probe_seed": found.seed,
+                    **found.values,
+                }
+            )
+    return text.getvalue()
 
 
 def with_evaluations(runs: Sequence[Run], table: Path) -> list[Run]:

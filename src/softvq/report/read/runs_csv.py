@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from softvq.bounded_files import printable, read_text
-from softvq.published import MSE, PROBE_METRICS
+from softvq.published import NUMBERS
 from softvq.report.read.run import Departures, Run, setting
 
 IDENTITY = ("experiment", "data", "bottleneck", "fidelity", "seed", "steps", "protocol", "tap")
-NUMBERS = (*PROBE_METRICS, MSE)
 ORIGIN = ("config_hash", "settings_hash", "data_sha256", "verified", "commit", "device")
 BECAME = ("status", "folder", "reason", "collapsed")
 DEFAULTS = "defaults"  # column with the defaults of the settings that differ from them, as JSON: key -> default

@@ -8,9 +8,9 @@ from typing import Any
 
 from softvq.published import PROBE_METRICS
 from softvq.report.read.departures import DefaultSettings
+from softvq.report.read.evaluations_csv import evaluations_csv
 from softvq.report.read.run import UNFINISHED, Run
 from softvq.report.read.runs_csv import runs_csv
-from softvq.report.write.evaluations_csv import evaluations_csv
 from softvq.report.write.figure_4 import panels
 from softvq.report.write.latex import latex
 from softvq.report.write.markdown import markdown

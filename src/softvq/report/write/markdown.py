@@ -4,12 +4,11 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from softvq.published import MSE, PROBE_METRICS, data_name, label, row_name, shown
+from softvq.published import MSE, NUMBERS, PROBE_METRICS, data_name, label, row_name, shown
 from softvq.report.write.explanations import DISTORTION, READING, SPREAD, TESTS
 from softvq.report.write.numbers import SYMBOLS, claim_in_numbers, diagnosed, interval, over_seeds
 
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
-NUMBERS = (*PROBE_METRICS, MSE)
 
 
 def escape(text: Any) -> str:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from jinja2 import Environment, StrictUndefined
 
 from softvq.bounded_files import printable
-from softvq.published import LABELS, MSE, PROBE_METRICS, data_name, label, row_name, shown
+from softvq.published import LABELS, NUMBERS, PROBE_METRICS, data_name, label, row_name, shown
 from softvq.report.read.run import Run
 from softvq.report.write.explanations import DISTORTION, READING, SPREAD, TESTS
 from softvq.report.write.figure_4 import conditions
@@ -101,7 +101,7 @@ def page(
         },
         tallies=[_tally(tables) for tables in content["paper_tables"]],
         departing=departing,
-        measures=(*PROBE_METRICS, MSE),
+        measures=NUMBERS,
         probes=PROBE_METRICS,
         reading=READING,
         explained={"tests": TESTS, "spread": SPREAD, "distortion": DISTORTION},

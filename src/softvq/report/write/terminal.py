@@ -6,12 +6,10 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from softvq.published import MSE, PROBE_METRICS, label, shown
+from softvq.published import NUMBERS, label, shown
 from softvq.report.judge.comparison import Comparison, Row
 from softvq.report.judge.experiments import brief
 from softvq.report.read.run import Run, setting
-
-NUMBERS = (*PROBE_METRICS, MSE)
 
 
 def runs_table(runs: Sequence[Run], keys: Sequence[str]) -> Table:
