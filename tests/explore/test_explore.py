@@ -57,6 +57,14 @@ def test_codewords_are_those_that_the_codes_choose(page: Path, runs: tuple[Path,
     assert max(uses.values()) == np.bincount(chosen).max()
 
 
+@pytest.mark.slow
+def test_codes_that_are_cut_into_parts_have_a_page(tmp_path: Path) -> None:
+    run(tmp_path / "run", "data=digits", "bottleneck=soft_to_hard", "bottleneck.patch=2", *SMALL_MLP)
+    assert main([str(tmp_path / "run"), "--points", "20"]) == 0
+    uses = re.findall(r"#\d+<br>(\d+) uses", (tmp_path / "run" / "explore.html").read_text())
+    assert uses
+
+
 def test_the_page_is_one_file_that_asks_for_nothing(page: Path) -> None:
     assert page.stat().st_size < 8_000_000
     tags = re.sub(r"<script(?P<tag>[^>]*)>.*?</script>", r"<script\g<tag>>", page.read_text(), flags=re.DOTALL)

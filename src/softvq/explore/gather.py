@@ -1,6 +1,6 @@
 """What the page shows of a run: a map of its test codes, its clusters, its codewords, and the images behind them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,11 +8,13 @@ import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import KMeans
-from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
 from softvq.console import counted
 from softvq.data.dataset import ImageArrays
+from softvq.data.module import ImageBatches
+from softvq.probes.figures import tsne_points
+from softvq.probes.pictures import decoded_codewords, reconstructed
 from softvq.probes.scores import clustering_accuracy
 from softvq.run.load import FinishedRun
 from softvq.run.summary import chosen_words
@@ -46,7 +48,7 @@ class Explored:
     """What is known of one run.
 
     Shapes, n test images, m of them on the map: clusters (n,); embedding (m, 2); reconstructions uint8 (m, H, W, C);
-    index (n, M) or None.
+    index (n, M), or (n, M * parts) of a code that is cut into parts, or None.
 
     Attributes:
         accuracy: share of the test images in the cluster that bears their class's number; None without labels.
@@ -73,25 +75,23 @@ def explore(run: FinishedRun, arrays: ImageArrays, shown: np.ndarray, device: to
         device: of the model.
     """
     model = run.model().to(device)
-    z_e, index = _codes(model, arrays.test_images, device)
+    z_e, index = _codes(model, arrays.test_images)
     clusters = max(2, arrays.info.classes or 10)
     with threadpool_limits(1, user_api="blas"):
         found = KMeans(min(clusters, len(z_e)), n_init=STARTS, random_state=0).fit(z_e).labels_
-        embedding = _embedded(z_e[shown])
     labels, accuracy = arrays.test_labels, None
     if labels is not None:
         found, accuracy = named_by_class(found, labels), clustering_accuracy(labels, found)
-    pictures = np.concatenate([_decoded(model, batch) for batch in _batches(arrays.test_images[shown], device)])
+    images = ImageBatches(arrays.test_images, BATCH, shown)
     codebook = model.bottleneck.codewords
-    codewords = [] if index is None or codebook is None else _codewords(model, codebook, z_e, index)
     return Explored(
         title=title(run.metrics),
         clusters=found,
         accuracy=accuracy,
-        embedding=embedding,
-        reconstructions=pictures,
+        embedding=_embedded(z_e[shown]),
+        reconstructions=np.concatenate([_as_bytes(reconstructed(model, batch.numpy())) for batch in images]),
         index=index,
-        codewords=codewords,
+        codewords=[] if index is None or codebook is None else _codewords(model, codebook, z_e, index),
         K=0 if codebook is None else len(codebook),
     )
 
@@ -115,46 +115,39 @@ def named_by_class(clusters: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.array([matched[row] if row in matched else next(free) for row in range(len(counts))])[clusters]
 
 
-def _batches(images: np.ndarray, device: torch.device) -> Iterator[torch.Tensor]:
-    for start in range(0, len(images), BATCH):
-        yield torch.tensor(images[start : start + BATCH], device=device)
-
-
-def _codes(model: Autoencoder, images: np.ndarray, device: torch.device) -> tuple[np.ndarray, np.ndarray | None]:
-    """z_e (n, M * d) and the chosen codewords (n, M), None without a codebook."""
-    taps = [model.latent(batch).taps for batch in _batches(images, device)]
+def _codes(model: Autoencoder, images: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """z_e (n, M * d) and the chosen codewords, None without a codebook; see `Explored`."""
+    taps = [model.latent(batch.to(model.device)).taps for batch in ImageBatches(images, BATCH)]
     z_e = np.concatenate([own["z_e"].flatten(1).float().cpu().numpy() for own in taps])
     if model.bottleneck.codewords is None or "index" not in taps[0]:
         return z_e, None
     return z_e, np.concatenate([own["index"].flatten(1).cpu().numpy() for own in taps])
 
 
-def _decoded(model: Autoencoder, images: torch.Tensor) -> np.ndarray:
-    return _pictures(model, model(images)[0])
-
-
-def _pictures(model: Autoencoder, pixels: torch.Tensor) -> np.ndarray:
-    """The decoder's output as uint8 images."""
-    return ((pixels.float() - model.pixel_offset).clamp(0, 1) * 255).round().byte().cpu().numpy()
+def _as_bytes(pixels: np.ndarray) -> np.ndarray:
+    """Pixels in [0, 1] as uint8."""
+    return np.rint(255 * pixels).astype(np.uint8)
 
 
 def _embedded(codes: np.ndarray) -> np.ndarray:
+    """The codes (m, d) in two dimensions; too few for a t-SNE by their first two numbers."""
     if len(codes) < 4:
         return np.pad(codes[:, :2], ((0, 0), (0, max(0, 2 - codes.shape[1]))))
-    perplexity = min(30.0, (len(codes) - 1) / 3)
-    varying = int((codes.std(axis=0) > 0).sum())
-    return TSNE(perplexity=perplexity, init="pca" if varying > 1 else "random", random_state=0).fit_transform(codes)
+    return tsne_points(codes, seed=0, points=len(codes))[0]
 
 
 def _codewords(model: Autoencoder, codebook: torch.Tensor, z_e: np.ndarray, index: np.ndarray) -> list[Codeword]:
     uses = np.bincount(index.ravel(), minlength=len(codebook))
+    numbers = np.argsort(-uses, kind="stable")[:CODEWORDS].tolist()
+    decoded = decoded_codewords(model, numbers)
+    assert decoded is not None
     vectors = codebook.float().cpu().numpy()
-    codes = z_e.reshape(*index.shape, -1)  # (n, M, d)
+    codes = z_e.reshape(len(z_e), model.encoder.positions, -1)  # (n, M, d)
+    parts = index.shape[1] // codes.shape[1]
     found = []
-    for number in np.argsort(-uses, kind="stable")[:CODEWORDS]:
-        z = codebook[number].expand(1, index.shape[1], -1)
+    for number, picture in zip(numbers, _as_bytes(decoded), strict=True):
         image, position = np.nonzero(index == number)
-        distance = np.square(codes[image, position] - vectors[number]).sum(-1)
+        distance = np.square(codes[image, position // parts] - vectors[number]).sum(-1)
         nearest = list(dict.fromkeys(image[np.argsort(distance, kind="stable")].tolist()))[:NEAREST]
-        found.append(Codeword(int(number), int(uses[number]), _pictures(model, model.decode(z))[0], nearest))
+        found.append(Codeword(number, int(uses[number]), picture, nearest))
     return found
