@@ -12,7 +12,6 @@ from softvq.bottlenecks.base import Latent
 from softvq.data.dataset import ImageArrays
 from softvq.data.module import ImageBatches
 from softvq.health import Health, statistics
-from softvq.probes.pictures import device_of
 from softvq.training.autoencoder import Autoencoder
 
 
@@ -61,12 +60,13 @@ def encode(model: Autoencoder, arrays: ImageArrays, tap: str, batch_size: int) -
     for _, latent in _latents(model, arrays.train_images, batch_size):
         train.add(latent)
     test = _Collected(tap)
-    error = MeanSquaredError().to(device_of(model)).set_dtype(torch.float64 if _has_float64(model) else torch.float32)
+    exact = torch.float32 if model.device.type == "mps" else torch.float64  # Apple's GPUs have no float64
+    error = MeanSquaredError().to(model.device).set_dtype(exact)
     health: Health | None = None
     for images, latent in _latents(model, arrays.test_images, batch_size):
         test.add(latent)
         reconstruction, pixels = model.decode(latent.z), model.pixels(images)
-        error.update(reconstruction.flatten().type(error.dtype), pixels.flatten().type(error.dtype))
+        error.update(reconstruction.flatten().type(exact), pixels.flatten().type(exact))
         sums = statistics(latent, model.bottleneck.codewords)
         health = health or Health(sums)
         health.update(sums)
@@ -80,14 +80,9 @@ def encode(model: Autoencoder, arrays: ImageArrays, tap: str, batch_size: int) -
 def _latents(model: Autoencoder, images: np.ndarray, batch_size: int) -> Iterator[tuple[Tensor, Latent]]:
     """Batches of images on the model's device, and what the bottleneck makes of them."""
     model.eval()
-    device = device_of(model)
     for batch in ImageBatches(images, batch_size):
-        on_device = batch.to(device)
+        on_device = batch.to(model.device)
         yield on_device, model.latent(on_device)
-
-
-def _has_float64(model: Autoencoder) -> bool:
-    return device_of(model).type != "mps"
 
 
 class _Collected:

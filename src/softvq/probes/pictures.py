@@ -42,7 +42,7 @@ def paths(model: Autoencoder, images: np.ndarray, steps: int) -> list[np.ndarray
 def prior_samples(model: Autoencoder, count: int, seed: int) -> np.ndarray | None:
     """Decoded draws from the method's prior, (count, H, W, C) in [0, 1]; None for a method without one."""
     drawn = model.eval().bottleneck.sample_prior(count, model.encoder.positions, generator(seed, Stream.PRIOR))
-    return None if drawn is None else _shown(model, model.decode(_like_weights(model, drawn)))
+    return None if drawn is None else _shown(model, model.decode(drawn.to(model.device, model.dtype)))
 
 
 @torch.inference_mode()
@@ -55,17 +55,8 @@ def decoded_codewords(model: Autoencoder, which: Sequence[int]) -> np.ndarray | 
     return _shown(model, model.decode(chosen[:, None].expand(-1, model.encoder.positions, -1)))
 
 
-def device_of(model: Autoencoder) -> torch.device:
-    """Where a model's weights are; the processor without any."""
-    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-
-
 def _on_device(model: Autoencoder, images: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.array(images)).to(device_of(model))
-
-
-def _like_weights(model: Autoencoder, drawn: Tensor) -> Tensor:
-    return drawn.to(device_of(model), model.dtype)
+    return torch.from_numpy(np.array(images)).to(model.device)
 
 
 def _shown(model: Autoencoder, pixels: Tensor) -> np.ndarray:

@@ -1,6 +1,6 @@
-"""One probing of latent codes under a named protocol."""
+"""What a probe is, and which labels it can use."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
@@ -23,23 +23,6 @@ class Probe(Protocol):
             jobs: how many threads it may use.
             progress: is told how far it is, in the caller's thread; None for nobody.
         """
-
-
-def probe(
-    codes: Codes, probes: Mapping[str, Probe], jobs: int, progress: Callable[[str], Progress | None]
-) -> dict[str, float]:
-    """The numbers of all probes.
-
-    Args:
-        codes: what is probed.
-        probes: by their names in the protocol.
-        jobs: threads that a probe may use.
-        progress: gives each probe, by name, what it reports to.
-    """
-    found: dict[str, float] = {}
-    for name, measure in probes.items():
-        found.update(measure(codes, jobs, progress(name)))
-    return found
 
 
 def lacking_labels(train: np.ndarray | None, test: np.ndarray | None, classes: int) -> str | None:

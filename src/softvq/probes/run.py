@@ -17,7 +17,7 @@ from softvq.probes.drawing import Album
 from softvq.probes.encode import Encoded, check_tap, encode
 from softvq.probes.portrait import draw_portrait
 from softvq.probes.progress import Progress
-from softvq.probes.protocol import Probe, lacking_labels, probe
+from softvq.probes.protocol import Probe, lacking_labels
 from softvq.published import PROBE_METRICS
 from softvq.run_folder import whole
 from softvq.training.autoencoder import Autoencoder
@@ -91,7 +91,9 @@ class Probes:
         train_labels, test_labels = arrays.train_labels, arrays.test_labels
         if train_labels is not None and test_labels is not None and not self._lacking(arrays):
             codes = Codes(encoded.train, train_labels, encoded.test, test_labels, arrays.info.classes)
-            found |= probe(codes.limited(*self.limits), self.probes, self.jobs, self.progress)
+            limited = codes.limited(*self.limits)
+            for name, probe in self.probes.items():
+                found |= probe(limited, self.jobs, self.progress(name))
         health = encoded.health.compute()
         results = {
             "probes": found,

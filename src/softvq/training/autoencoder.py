@@ -51,6 +51,11 @@ class Autoencoder(nn.Module):
         """The precision of the weights; float32 without any."""
         return next((parameter.dtype for parameter in self.parameters()), torch.float32)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are; the processor without any."""
+        return next((parameter.device for parameter in self.parameters()), torch.device("cpu"))
+
     def pixels(self, images: Tensor) -> Tensor:
         """Numbers uint8 / 255 + pixel_offset, in the images' shape and the model's precision.
 
