@@ -172,8 +172,7 @@ class TrainingModule(L.LightningModule):
         if isinstance(first, dict):
             return {name: self._to_model([noise[name] for noise in drawn], rows) for name in first}  # type: ignore[index,misc]
         tensors = [noise[rows] for noise in drawn if isinstance(noise, Tensor)]
-        noise = tensors[0] if len(tensors) == 1 else torch.stack(tensors)
-        return noise.to(self.device, non_blocking=True).type(self.dtype)
+        return _stacked(tensors).to(self.device, non_blocking=True).type(self.dtype)
 
     def _step(self, images: Tensor, noise: Noise, labels: Tensor | None) -> Tensor:
         """One optimiser step; returns the terms' values, (terms,) or (terms, S)."""
@@ -255,37 +254,34 @@ class TrainingModule(L.LightningModule):
                 value.zero_()
 
     def _hand_over_statistics(self) -> None:
-        """Gives each member its part of the sums, added over devices."""
-        summed = {
-            name: self.trainer.strategy.reduce(value.clone(), reduce_op="sum").cpu()
-            for name, value in self._statistics.items()
-        }
-        for s, member in enumerate(self.members):
-            member.curve.statistics = {
-                name: (value if len(self.members) == 1 else value[s]).clone() for name, value in summed.items()
-            }
+        """Gives each member its part of the sums."""
+        for member, own in zip(self.members, self._over_devices(self._statistics), strict=True):
+            member.curve.statistics = own
+
+    def _over_devices(self, sums: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
+        """Sums, added over the devices, on the processor: the part of each member."""
+        reduce = self.trainer.strategy.reduce
+        total = {name: reduce(value.clone(), reduce_op="sum").cpu() for name, value in sums.items()}
+        if len(self.members) == 1:
+            return [total]
+        return [{name: value[s].clone() for name, value in total.items()} for s in range(len(self.members))]
 
     def on_validation_epoch_start(self) -> None:
         self._validated: dict[str, Tensor] = {}
 
     def validation_step(self, images: Tensor, batch_idx: int) -> None:
         terms, statistics = self.net.loss(images)
-        size = torch.as_tensor(images.shape[-4]).to(statistics["images"])
+        size = statistics["images"]  # of this batch; the last one may be smaller
         weighted = {f"term/{name}": size * value.to(size) for name, value in terms.items()}
-        sums = {"size": size, **weighted, **statistics}
-        self._validated = {name: self._validated.get(name, 0) + value for name, value in sums.items()}
+        for name, value in {**weighted, **statistics}.items():
+            self._validated[name] = self._validated.get(name, 0) + value
 
     def on_validation_epoch_end(self) -> None:
-        summed = {
-            name: self.trainer.strategy.reduce(value, reduce_op="sum").cpu() for name, value in self._validated.items()
-        }
-        size = summed.pop("size")
-        for s, member in enumerate(self.members):
+        for member, own in zip(self.members, self._over_devices(self._validated), strict=True):
             if member.failure is not None:
                 continue
-            own = {name: value if len(self.members) == 1 else value[s] for name, value in summed.items()}
             terms = {name: own.pop(name) for name in list(own) if name.startswith("term/")}
-            row = {f"val/{name.removeprefix('term/')}": float(value / size) for name, value in terms.items()}
+            row = {f"val/{name.removeprefix('term/')}": float(value / own["images"]) for name, value in terms.items()}
             health = {f"val/{name}": float(value) for name, value in panel(own).items()}
             member.log({**row, **health}, self.trainer.global_step)
             if len(self.members) == 1:
@@ -304,12 +300,9 @@ class TrainingModule(L.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         for member, state in zip(self.members, checkpoint["curves"], strict=True):
             member.curve = Curve(**state)
-        names = self.members[0].curve.statistics
         self._statistics = {
-            name: torch.stack([member.curve.statistics[name] for member in self.members])
-            if len(self.members) > 1
-            else self.members[0].curve.statistics[name].clone()
-            for name in names
+            name: _stacked([member.curve.statistics[name] for member in self.members]).clone()
+            for name in self.members[0].curve.statistics
         }
         if self.trainer.global_rank:  # the sums are everybody's: only the first process goes on from them
             for value in self._statistics.values():
@@ -322,6 +315,11 @@ class TrainingModule(L.LightningModule):
 def _drawn(member: Member, step: int, batch: int) -> Noise:
     model = member.model
     return model.bottleneck.draw_noise(batch, model.encoder.positions, generator(member.seed, Stream.NOISE, step))
+
+
+def _stacked(parts: Sequence[Tensor]) -> Tensor:
+    """The members' tensors along a first axis of length S; a single member's as it is."""
+    return parts[0] if len(parts) == 1 else torch.stack(list(parts))
 
 
 def _values(terms: dict[str, Tensor]) -> Tensor:
