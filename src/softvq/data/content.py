@@ -1,13 +1,13 @@
 """What arrays hold, read once: their SHA-256, how often each pixel value occurs, and which images occur twice."""
 
 import hashlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from softvq.data.source import SlicedImages
+from softvq.run_folder import sync
 
 BLOCK_BYTES = 2**23  # what is read, hashed and written at a time
 IMAGES, LABELS = np.dtype("u1"), np.dtype("<i8")
@@ -78,8 +78,7 @@ def write_array(path: Path, array: SlicedImages, dtype: np.dtype, content: Conte
             file.write(block.data)
             if dtype == IMAGES:
                 statistics.add(block)
-        file.flush()
-        os.fsync(file.fileno())
+    sync(path)
     return statistics
 
 

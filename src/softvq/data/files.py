@@ -118,8 +118,10 @@ def _state(found: os.stat_result) -> tuple[int, int, int]:
 
 
 def fingerprint_of(states: list[tuple[object, ...]]) -> str:
-    """Two short words for the names and states of many files: one that copying them with their times keeps, and one
-    that it does not.
+    """Two hashes of many files' names and states, joined by a dash.
+
+    The first is of names, sizes and times of the content, which a copy that keeps the times has as well; the second
+    also of the system's own times, which no copy has.
     """
     copied = [state[:-1] for state in states]
     return "-".join(hashlib.sha256(json.dumps(part).encode()).hexdigest() for part in (copied, states))
@@ -159,13 +161,3 @@ def make_folder(key: str, folder: Path) -> list[Path]:
     except OSError as error:
         raise DataError(f"{key}={folder} cannot be made: {error.strerror}; set {key}=PATH to another folder") from error
     return made
-
-
-def sync_folder(folder: Path) -> None:
-    """Waits until the names in a folder are on the disk; a rename is not before that."""
-    with suppress(OSError):  # some systems cannot open a folder
-        number = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)

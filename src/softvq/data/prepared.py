@@ -22,10 +22,11 @@ from softvq.bounded_files import UnreadableFileError, printable, read_json
 from softvq.console import screen
 from softvq.data.content import IMAGES, LABELS, Content, write_array
 from softvq.data.dataset import DatasetInfo, ImageArrays
-from softvq.data.files import file_state, make_folder, same_but_copied, sync_folder
+from softvq.data.files import file_state, make_folder, same_but_copied
 from softvq.data.npy import mapped
 from softvq.data.source import DataError, RawData, Source
 from softvq.locks import LockError, locked
+from softvq.run_folder import sync, sync_folder
 
 log = logging.getLogger(__name__)
 
@@ -243,10 +244,9 @@ def _write_meta(folder: Path, meta: _Meta) -> None:
     sizes = {part: (folder / f"{part}.npy").stat().st_size for part in meta.parts}
     content = {"format": FORMAT, "info": asdict(meta.info), "fingerprint": meta.fingerprint, "sizes": sizes}
     content = json.loads(json.dumps(content))  # as it will be read: tuples are lists
-    with (folder / "meta.json").open("w", encoding="utf-8") as file:
-        json.dump({**content, "checksum": _checksum(content)}, file, indent=2)
-        file.flush()
-        os.fsync(file.fileno())
+    file = folder / "meta.json"
+    file.write_text(json.dumps({**content, "checksum": _checksum(content)}, indent=2), encoding="utf-8")
+    sync(file)
 
 
 def _check_room(folder: Path, raw: RawData) -> None:
