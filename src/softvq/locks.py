@@ -48,7 +48,11 @@ def locked(path: Path, way_out: str, waiting: Callable[[], None] = lambda: None)
 
 
 def _check_support(path: Path) -> None:
-    """Takes the lock beside whoever else looks, for a moment: what another holds is no fault of the file system's."""
+    """Sees whether the file system has locks, by a shared lock for a moment; it has them if another process holds one.
+
+    Raises:
+        NotImplementedError: if it has none.
+    """
     file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0), 0o666)
     try:
         if fcntl:

@@ -1,7 +1,8 @@
 """Random streams that are functions of (seed, purpose, index) alone, whatever was drawn before.
 
 A step's images and noise follow from the run's seed and the step's number, so a resumed run sees what the unbroken one
-would have seen.
+would have seen. Initial weights alone come from torch's own generator, which `run/build.py` seeds just before it builds
+the model.
 """
 
 from enum import IntEnum

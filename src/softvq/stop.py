@@ -221,7 +221,7 @@ def _is_second() -> bool:
 
 
 def has_last_word() -> bool:
-    """Whether it is up to the caller to say how the process ends; true but once, whichever thread hears of a stop."""
+    """Whether the caller is to print how the process ends: true for the first caller alone, of all threads."""
     return _last_word.acquire(blocking=False)
 
 

@@ -42,7 +42,8 @@ def _symptoms(numbers: Mapping[str, float | int]) -> list[tuple[str, str]]:
     gaussian = "mutual_information_bound" in numbers
     found = []
     units, active = numbers["units"], numbers["active_units"]
-    if active == 0 or active < 0.05 * units:
+    inactive = active < 0.05 * units
+    if inactive:
         advice = (
             "the posterior of the others has collapsed onto the prior: lower the KL's weight, or let its capacity rise "
             "slowly (bottleneck=capacity_vae)"
@@ -50,14 +51,14 @@ def _symptoms(numbers: Mapping[str, float | int]) -> list[tuple[str, str]]:
             else "the code is nearly the same for every image: lower optimizer.lr or penalty_weight"
         )
         found.append(("active_units", f"{active:.0f} of {units:.0f} units vary with the image; {advice}"))
-    if units > 2 and numbers["effective_rank"] < 1.5 and not any(name == "active_units" for name, _ in found):
+    if units > 2 and numbers["effective_rank"] < 1.5 and not inactive:
         advice = (
             "take more codes an image (network=conv_spatial) or codewords that follow the codes (bottleneck=vq_ema)"
             if "K" in numbers
             else "lower penalty_weight or optimizer.lr"
         )
         found.append(("effective_rank", f"the code varies in {numbers['effective_rank']:.1f} directions; {advice}"))
-    if gaussian and numbers["mutual_information_bound"] < 1 and not any(name == "active_units" for name, _ in found):
+    if gaussian and numbers["mutual_information_bound"] < 1 and not inactive:
         text = f"the code tells at most {numbers['mutual_information_bound']:.2f} bits of the image"
         found.append(("mutual_information_bound", f"{text}; lower the KL's weight or raise what it allows"))
     for name in ("posterior_perplexity", "perplexity"):

@@ -21,7 +21,7 @@ from softvq.probes.run import Probes
 from softvq.run.process import RANK
 from softvq.run_folder import RunFolder
 from softvq.tracking.curve import CurveLogger
-from softvq.tracking.tracker import Tolerant, Tracker, without
+from softvq.tracking.tracker import Tolerant, Tracker, failure_message
 from softvq.training.autoencoder import Autoencoder
 from softvq.training.progress import ProbeProgress, wanted
 
@@ -217,7 +217,7 @@ def build_trackers(config: DictConfig, folder: RunFolder) -> list[Tracker]:
         try:
             tracker: Tracker | None = instantiate(settings, folder=folder)
         except Exception as error:  # a tracker's library may raise anything
-            screen.print_warning(without(name, error))
+            screen.print_warning(failure_message(name, error))
         else:
             trackers += [Tolerant(tracker, screen.print_warning)] if tracker is not None else []
     return trackers

@@ -1,4 +1,4 @@
-"""What `metrics.json` says of a run: its numbers, and what they depend on."""
+"""What `metrics.json` says of a run: its numbers, and what they depend on. `run/train.py` writes it."""
 
 import platform
 import shlex

@@ -158,7 +158,7 @@ def _call_again(call: Call, function: Callable[[X], Y], arguments: Sequence[X]) 
 
 
 def cell_of(planned: PlannedCell) -> Cell:
-    """The cell of one that composed."""
+    """The cell of a planned cell whose settings compose."""
     assert planned.cell is not None
     return planned.cell
 

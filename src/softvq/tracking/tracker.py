@@ -59,7 +59,7 @@ def figures(folder: RunFolder) -> dict[str, Path]:
     return {f"figures/{path.stem}": path for path in sorted(folder.figures.glob("*.png"))}
 
 
-def without(name: str | None, error: Exception) -> str:
+def failure_message(name: str | None, error: Exception) -> str:
     """The message about a tracker that failed, on one line, however many lines its library's error has."""
     cause = error.__cause__ or error  # Hydra wraps the error of a class that it builds
     reason = " ".join(str(cause).split())
@@ -98,4 +98,4 @@ class Tolerant(Tracker):
             action()
         except Exception as error:  # whatever the tracker's library raises, the run goes on
             self.failed = True
-            self.tell(without(self.name, error))
+            self.tell(failure_message(self.name, error))

@@ -176,6 +176,10 @@ class RunCheckpoints(CheckpointIO):
     def load_checkpoint(
         self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = None
     ) -> dict[str, Any]:
+        """The members' checkpoints as one of the module, checked.
+
+        Lightning restores what it holds: weights, loops, callbacks, and the optimiser with its learning rates.
+        """
         members = []
         for own, (_, identity), model in zip(self.resume_from, self.runs, self.models, strict=True):
             members.append(read_checkpoint(own, identity))
