@@ -22,7 +22,7 @@ import pytest
 from cells import QUICK, ROOT, SMALL_MLP
 
 from softvq.console.bars import Pace, left
-from softvq.training.progress import ProbeProgress, TrainingLines, training_progress, wanted
+from softvq.training.progress import TrainingLines, training_progress
 
 SMALL = ("data=digits", "bottleneck=soft_vq", *QUICK, *SMALL_MLP, "trainer.progress=auto")
 ESCAPES = re.compile(r"\x1b\[[\d;?]*[a-zA-Z]")
@@ -180,18 +180,7 @@ def test_without_progress_only_the_log_has_lines(capsys: pytest.CaptureFixture[s
     assert isinstance(lines, TrainingLines)
     lines.announce("training")
     lines.show("step")
-    assert ProbeProgress(False, "cell")("clustering") is None
     assert capsys.readouterr().out == ""
-
-
-@pytest.mark.parametrize(("setting", "shown"), [(True, True), ("auto", True), (False, False)])
-def test_progress_can_be_turned_off(setting: bool | str, shown: bool) -> None:
-    assert wanted(setting) == shown
-
-
-def test_another_word_for_progress_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"trainer\.progress must be true, false or auto, got 'often'"):
-        wanted("often")
 
 
 class Clock:
@@ -248,25 +237,3 @@ def test_time_left_follows_the_last_seconds() -> None:
         task = pace.at(100 + 10 * second if second <= 30 else 400 + 2 * (second - 30), 520)
     assert task.speed == pytest.approx(2, rel=0.01)  # not the mean over the minute
     assert left(task) == "0:30"
-
-
-class TestProbes:
-    def test_a_slow_probe_gets_lines(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-        clock = Clock()
-        monkeypatch.setattr(time, "perf_counter", clock)
-        report = ProbeProgress(True, "vq on digits, seed 3")("clustering")
-        assert report is not None
-        for done in range(1, 101):
-            clock.now = 0.5 * done
-            report(done, 100)
-        lines = capsys.readouterr().out.splitlines()
-        assert lines[0] == "vq on digits, seed 3: clustering 10 of 100, 0:45 left"
-        assert len(lines) == 10
-        assert lines[-1] == "vq on digits, seed 3: clustering done in 0:50"
-
-    def test_a_quick_probe_is_not_mentioned(self, capsys: pytest.CaptureFixture[str]) -> None:
-        report = ProbeProgress(True, "cell")("clustering")
-        assert report is not None
-        for done in range(1, 11):
-            report(done, 10)
-        assert capsys.readouterr().out == ""

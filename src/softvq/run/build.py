@@ -17,13 +17,13 @@ from softvq.console import screen
 from softvq.data.module import ImageData
 from softvq.data.schedule import Schedule
 from softvq.probes.drawing import Album
+from softvq.probes.progress import ProbeProgress
 from softvq.probes.run import Probes
 from softvq.run.process import RANK
 from softvq.run_folder import RunFolder
 from softvq.tracking.curve import CurveLogger
 from softvq.tracking.tracker import Tolerant, Tracker, failure_message
 from softvq.training.autoencoder import Autoencoder
-from softvq.training.progress import ProbeProgress, wanted
 
 T = TypeVar("T")
 
@@ -194,7 +194,7 @@ def build_probes(config: DictConfig, label: str, figures: Path, latents: Path, j
         jobs=jobs,
         album=Album(figures, label, figure_formats(config.get("figures"))),
         latents_path=latents if protocol.save_latents else None,
-        progress=ProbeProgress(wanted(config.trainer.progress), label),
+        progress=ProbeProgress(bool(config.trainer.progress), label),
     )
 
 

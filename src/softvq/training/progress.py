@@ -9,22 +9,13 @@ from typing import Any
 import lightning as L
 
 from softvq.bounded_files import printable
-from softvq.console import counted, duration, screen
+from softvq.console import counted, screen
 from softvq.console.bars import Bar, Pace, left, rate
 from softvq.data.dataset import DatasetInfo
 
-Report = Callable[[int, int], None]  # (done, total): called by a probe to say how far it is
-PATIENCE_S = 2.0  # before a probe is mentioned
 LINES = 10  # in a run, at most, unless it is slow
 SOON_S = 5.0  # between two lines of a fast run, at least
 LATE_S = 300.0  # between two lines of a slow run, at most
-
-
-def wanted(progress: bool | str) -> bool:
-    """Whether to show progress: `trainer.progress` true or false, or auto, which is true."""
-    if progress not in (True, False, "auto"):
-        raise ValueError(f"trainer.progress must be true, false or auto, got {progress!r}")
-    return bool(progress)
 
 
 class TrainingBar(L.Callback):
@@ -128,54 +119,9 @@ def _loss(trainer: L.Trainer) -> float:
 
 
 def training_progress(progress: bool | str, label: str, about: About | None = None) -> list[L.Callback]:
-    """Callbacks that tell how far training is: on the terminal as `trainer.progress` says, in the log always."""
-    if not wanted(progress):
+    """Callbacks that tell how far training is: on the terminal unless `trainer.progress=false`, in the log always."""
+    if not progress:
         return [TrainingLines(screen.note, screen.note, label, about)]
     if not screen.has_terminal:
         return [TrainingLines(screen.print, screen.print, label, about)]
     return [TrainingLines(screen.print, screen.note, label, about), TrainingBar()]
-
-
-class ProbeProgress:
-    """Gives each probe what it reports to: a bar, or lines, once the probe has taken two seconds.
-
-    Args:
-        enabled: whether anything is shown.
-        label: says whose lines they are, as several runs may print at once.
-    """
-
-    def __init__(self, enabled: bool, label: str) -> None:
-        self.enabled, self.label = enabled, label
-
-    def __call__(self, name: str) -> Report | None:
-        if not self.enabled:
-            return None
-        return self._bar(name) if screen.has_terminal else self._lines(name)
-
-    def _bar(self, name: str) -> Report:
-        bar, started = Bar(name, 0, None, PATIENCE_S), time.perf_counter()
-
-        def report(done: int, total: int) -> None:
-            bar.at(done, total)
-            if done == total:
-                bar.close()
-                if time.perf_counter() - started > PATIENCE_S:
-                    screen.note(f"{self.label}: {name} done in {duration(time.perf_counter() - started)}")
-
-        return report
-
-    def _lines(self, name: str) -> Report:
-        clock = time.perf_counter
-        pace, started, shown, tenth = Pace(0, None, clock), clock(), clock(), 0
-
-        def report(done: int, total: int) -> None:
-            nonlocal tenth, shown
-            task, now = pace.at(done, total), clock()
-            if done == total:
-                if now - started > PATIENCE_S:
-                    screen.print(f"{self.label}: {name} done in {duration(now - started)}")
-            elif now - shown > PATIENCE_S and LINES * done // total > tenth:
-                tenth, shown = LINES * done // total, now
-                screen.print(f"{self.label}: {name} {done} of {total}, {left(task)} left")
-
-        return report
