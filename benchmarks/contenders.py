@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from turns import Turns
 
-from softvq.training.checkpoint import ResumeCheckpoint
+from softvq.training.saving import ResumeCheckpoint
 
 IMAGE_SHAPES = {"mlp": (28, 28, 1), "conv": (32, 32, 3)}
 BATCH_SIZE = 32

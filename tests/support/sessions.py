@@ -8,7 +8,7 @@ import pytest
 from cells import SMALL_MLP
 
 from softvq.tracking.curve import read_curve
-from softvq.training.checkpoint import ResumeCheckpoint
+from softvq.training.saving import ResumeCheckpoint
 
 SMALL = (
     "data=digits",

@@ -17,7 +17,7 @@ from softvq.config.compose import built_network
 from softvq.config.identity import config_hash, result_settings
 from softvq.data.module import ImageData
 from softvq.run.cell import Cell
-from softvq.training.checkpoint import ResumeCheckpoint
+from softvq.training.saving import ResumeCheckpoint
 
 
 @dataclass(frozen=True)

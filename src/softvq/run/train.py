@@ -37,10 +37,11 @@ from softvq.run_folder import DamagedFileError, write_json
 from softvq.tracking.curve import read_curve
 from softvq.tracking.tracker import Tracker
 from softvq.training.autoencoder import Autoencoder
-from softvq.training.checkpoint import Generations, Identity, ResumeCheckpoint, RunCheckpoints
+from softvq.training.checkpoint import Generations, Identity, RunCheckpoints
 from softvq.training.cuda_graph import capture_cuda_graph
 from softvq.training.curve import NonFiniteLossError
 from softvq.training.module import Member, TrainingModule
+from softvq.training.saving import ResumeCheckpoint
 
 Results = dict[str, Any] | Exception
 
