@@ -13,9 +13,9 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 from matplotlib.transforms import Bbox
-from zoo_tables import EXPERIMENT, LABELLED, diagnostics, on
+from zoo_tables import EXPERIMENT, diagnostics, on
 
-from softvq.published import MSE, data_name, data_order, label
+from softvq.published import MSE, SEES_LABELS, data_name, data_order, label
 from softvq.report.judge.entries import Entry
 from softvq.report.write.plots import INK, QUIET, STYLE
 
@@ -72,7 +72,7 @@ def _points(axes: Axes, entries: Sequence[Entry], metric: str, norm: LogNorm) ->
         rates = diagnostics(entry, "rate")
         axes.plot(
             *([value] for value in _place(entry, metric)),
-            "s" if entry.bottleneck in LABELLED else "o",
+            "s" if entry.bottleneck in SEES_LABELS else "o",
             mfc=mpl.colormaps["viridis"](norm(mean(rates))) if rates else UNKNOWN,
             mec=COLLAPSED if any(run.collapsed for run in entry.runs) else INK,
             ms=6,

@@ -6,11 +6,10 @@ from table import markdown_table, read
 from turns import HERE
 
 from softvq.config.compose import options
-from softvq.published import MSE, PROBE_METRICS, data_name, data_order
+from softvq.published import MSE, PROBE_METRICS, SEES_LABELS, data_name, data_order
 from softvq.report.judge.entries import Entry
 
 EXPERIMENT = "zoo"
-LABELLED = ("dvib",)  # learns from labels, and stands apart
 FLOORS = ("raw", "untrained", "identity")
 NONE = "-"
 HEAD = ["clustering", "NMI", "classification", "MSE / var", "rate", "codewords", "active units", "step"]
@@ -56,12 +55,12 @@ def on(entries: Sequence[Entry], data: str) -> list[Entry]:
 
 def _order(entry: Entry) -> tuple[bool, int, str]:
     name = entry.bottleneck
-    return (name in LABELLED, FLOORS.index(name) if name in FLOORS else len(FLOORS), name)
+    return (name in SEES_LABELS, FLOORS.index(name) if name in FLOORS else len(FLOORS), name)
 
 
 def _name(entry: Entry) -> str:
     collapsed = [str(run.seed) for run in entry.runs if run.collapsed]
-    notes = ["sees labels"] if entry.bottleneck in LABELLED else []
+    notes = ["sees labels"] if entry.bottleneck in SEES_LABELS else []
     if collapsed:
         all_of_them = len(collapsed) == len(entry.runs)
         notes.append("collapsed" if all_of_them else f"seed {', '.join(collapsed)} collapsed")

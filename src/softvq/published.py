@@ -19,6 +19,7 @@ MINUS = "\N{MINUS SIGN}"
 
 ROWS = ("raw", "untrained", "identity", "vae", "beta_vae", "info_dropout", "vq", "soft_vq")
 FLOORS = ("raw", "untrained")  # what needs no training
+SEES_LABELS = frozenset({"dvib"})  # learns from labels: no row to compare the others with
 SEEDLESS = frozenset({"raw"})  # no random number but the probes' own, which are the same for every seed
 ROW_NAMES = {
     "raw": "Raw data",

@@ -12,6 +12,7 @@ from report_runs import write_evaluation, write_hostile, write_run, write_table
 from softvq.report.__main__ import main
 from softvq.report.read.collection import collect
 from softvq.report.read.runs_csv import runs_csv
+from softvq.report.write.figure_4 import panels
 from softvq.report.write.markdown import markdown
 from softvq.report.write.results import results
 
@@ -103,6 +104,22 @@ def test_the_committed_table_of_runs_is_read_whole_and_written_as_it_is(defaults
     assert runs_csv(runs, [defaults.departures(run) for run in runs]) == COMMITTED.read_text(encoding="utf-8")
     table = results(collect([COMMITTED]), defaults)["paper_tables"][0]["tables"][0]
     assert all(entry["n"] for row in table["rows"] for entry in row["entries"])
+
+
+def test_what_is_said_of_the_committed_runs_is_true_of_them(defaults, tmp_path):
+    runs = collect([COMMITTED]).runs
+    assert panels(runs, {}, tmp_path) == []  # a table of runs holds no pictures, which is no fault of theirs
+    experiments = {found["name"]: found for found in results(collect([COMMITTED]), defaults)["experiments"]}
+    for found in experiments.values():
+        papers = [number["paper"] for row in found["rows"] for number in row["metrics"].values()]
+        assert found["beside_the_papers"] == any(paper is not None for paper in papers)
+    assert experiments["table_1"]["beside_the_papers"]
+    assert not experiments["zoo"]["beside_the_papers"]
+    (labelled,) = [r for r in experiments["zoo"]["rows"] if (r["data"], r["model"]) == ("mnist", "dvib")]
+    accuracy = {r["title"]: r["metrics"]["classification_accuracy"]["mean"] for r in experiments["zoo"]["rows"]}
+    assert accuracy[labelled["title"]] == max(accuracy.values())
+    assert labelled["best"] == []  # it has learned from labels
+    assert "sees labels" in labelled["model_title"]
 
 
 @pytest.mark.process

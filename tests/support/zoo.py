@@ -13,6 +13,7 @@ from torch import Tensor
 
 from softvq.bottlenecks.base import Bottleneck, Latent
 from softvq.config.compose import CONF_DIR, compose
+from softvq.published import SEES_LABELS
 from softvq.randomness import Stream, generator
 from softvq.run.build import build_model
 from softvq.training.autoencoder import Autoencoder
@@ -36,7 +37,7 @@ SMALL: dict[str, tuple[str, ...]] = {
 # Their loss looks across the images of a batch, so that it is no mean of the images' losses.
 ACROSS_IMAGES = {"acai", "batch_topk", "capacity_vae", "lfq"}
 # Their objective wants the images' labels.
-LABELLED = {"dvib"}
+LABELLED = SEES_LABELS
 # Codewords have places, or are implied by other numbers: they cannot be permuted.
 ORDERED = {"som_vae", "lfq"}
 

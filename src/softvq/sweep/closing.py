@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.table import Table
 
-from softvq.published import PROBE_METRICS
+from softvq.published import PROBE_METRICS, SEES_LABELS
 from softvq.run.cell import Outcome
 from softvq.run.summary import LABELS, percent
 from softvq.sweep.plan import PlannedCell, cell_of
@@ -74,10 +74,14 @@ def _means(probes: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 
 def _best(means: Mapping[tuple[str, ...], Mapping[str, float]]) -> set[tuple[str, ...]]:
-    """The rows with the best results on their data, where there are several to choose from."""
+    """The rows with the best results on their data, where there are several to choose from that saw no label."""
     best = set()
     for data in {about[0] for about in means}:
-        scored = {about: found[BEST_BY] for about, found in means.items() if about[0] == data and BEST_BY in found}
+        scored = {
+            about: found[BEST_BY]
+            for about, found in means.items()
+            if about[0] == data and about[1] not in SEES_LABELS and BEST_BY in found
+        }
         if len(scored) > 1:
             best.add(max(scored, key=lambda about: scored[about]))
     return best

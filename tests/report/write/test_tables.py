@@ -8,6 +8,7 @@ from report_runs import write_hostile, write_run, write_table
 from softvq.published import PAPER_DATA, ROWS, published
 from softvq.report.write.latex import latex
 from softvq.report.write.markdown import markdown
+from softvq.report.write.numbers import claim_in_numbers
 
 
 def entries(content, number: int = 0):
@@ -131,3 +132,15 @@ def test_equal_distortion_compares_within_a_band_and_says_where_a_model_has_no_r
     assert found == {"soft_vq": (True, 0.3), "vae": (True, 0.31), "identity": (False, 0.1)}
     assert band["missing"] == ["beta_vae", "info_dropout", "vq"]
     assert "none in the band; nearest 0.1000" in markdown(read())
+
+
+def test_a_tiny_p_is_less_than_what_can_be_shown():
+    claim = {
+        "outcome": "supported",
+        "p": 1e-9,
+        "adjusted": 1e-8,
+        "adjusted_against": 1.0,
+        "comparisons": [{"state": "compared"}],
+    }
+    assert claim_in_numbers(claim) == "p < 0.0001, after Holm < 0.0001; against it 1.00; 1 comparison"
+    assert claim_in_numbers({**claim, "p": 0.0323}).startswith("p = 0.0323, ")

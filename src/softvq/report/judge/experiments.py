@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from softvq.published import FLOORS, MSE, NUMBERS, data_name, data_order, row_name, row_order
+from softvq.published import FLOORS, MSE, NUMBERS, SEES_LABELS, data_name, data_order, row_name, row_order
 from softvq.report.judge.entries import Entry, make_entries, number_or_text
 from softvq.report.judge.paper_tables import is_the_papers_setting
 from softvq.report.read.departures import DefaultSettings, leaves
@@ -50,8 +50,9 @@ class Experiment:
         return any(is_the_papers_setting(entry) for entry in self.entries)
 
     def best(self, data: str, metric: str) -> list[Entry]:
-        """The rows of a data set with the best mean; none where there is but one row."""
-        means = [(s.mean, entry) for entry in self.entries if entry.data == data and (s := entry.summary(metric))]
+        """The rows of a data set with the best mean, of models that saw no label; none where there is but one row."""
+        rows = [entry for entry in self.entries if entry.data == data and entry.bottleneck not in SEES_LABELS]
+        means = [(s.mean, entry) for entry in rows if (s := entry.summary(metric))]
         if len(means) < 2:
             return []
         best = (min if metric == MSE else max)(mean for mean, _ in means)
@@ -98,7 +99,7 @@ class Experiment:
         for length in range(1, len(parts)):
             if all(other[-length:] != parts[-length:] for other in others):
                 return ".".join(parts[-length:])
-        return key
+        return ".".join(parts)
 
 
 def make_experiments(runs: Iterable[Run], defaults: DefaultSettings) -> list[Experiment]:

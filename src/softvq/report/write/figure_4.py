@@ -48,13 +48,13 @@ def panels(runs: Sequence[Run], departing: Mapping[str, str], cache: Path) -> li
             )
         found += [
             {
-                "picture": embedded(run.path / "figures" / "tsne.png") if run.path else None,
+                "picture": embedded(run.path / "figures" / "tsne.png"),
                 "alt": f"t-SNE of the test codes: {row_name(run.bottleneck)} on {data_name(data)}",
                 "caption": f"{row_name(run.bottleneck)} on {data_name(data)}. {_conditions([(run, None)], departing)}",
                 "folders": [run.folder],
             }
             for run, own in zip(members, codes, strict=True)
-            if own is None
+            if own is None and run.path is not None  # a table of runs holds no pictures
         ]
     return found
 

@@ -51,7 +51,7 @@ def _experiment(experiment: dict[str, Any]) -> Iterable[str]:
     keys, metrics = experiment["keys"], experiment["metrics"]
     head = ["Model", *(escape(key["heading"]) for key in keys)]
     for metric in metrics:
-        head += [label(metric), *(["paper"] if experiment["is_the_papers"] and metric != MSE else [])]
+        head += [label(metric), *(["paper"] if experiment["beside_the_papers"] and metric != MSE else [])]
     rows = []
     for row in experiment["rows"]:
         line = [escape(row["model_title"]), *(escape(row["settings"].get(key["key"], "—")) for key in keys)]
@@ -59,7 +59,7 @@ def _experiment(experiment: dict[str, Any]) -> Iterable[str]:
             found = row["metrics"].get(metric)
             number = over_seeds(found, metric) if found else "—"
             line.append(f"**{number}**" if metric in row["best"] else number)
-            if experiment["is_the_papers"] and metric != MSE:
+            if experiment["beside_the_papers"] and metric != MSE:
                 line.append(shown(found["paper"] if found else None, metric))
         rows.append([*line, f"{row['n']}{_lost(row)}", escape(diagnosed(row["diagnostics"]))])
     yield _table([*head, "Seeds", "Diagnostics"], rows, right=range(1, len(head) + 1))

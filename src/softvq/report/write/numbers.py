@@ -44,7 +44,7 @@ def claim_in_numbers(claim: Mapping[str, Any]) -> str:
         return f"{states.count('compared')} of {len(states)} comparisons have their runs" if states else ""
     if claim["adjusted"] is not None:
         return (
-            f"p = {probability(claim['p'])}, after Holm {probability(claim['adjusted'])}; against it "
+            f"p {_equals(claim['p'])}, after Holm {probability(claim['adjusted'])}; against it "
             f"{probability(claim['adjusted_against'])}; {len(states)} comparison{'s' if len(states) > 1 else ''}"
         )
     return "; ".join(effect(comparison) for comparison in claim["comparisons"])
@@ -70,6 +70,12 @@ def effect(comparison: Mapping[str, Any]) -> str:
         reference = text(comparison["reference"])
     against = {"above": "against ", "spread": "limit ", "gain": "claimed "}.get(comparison["kind"])
     return f"{found}{f', {against}{reference}' if against else ''}, n = {comparison['n']}"
+
+
+def _equals(p: float) -> str:
+    """`= 0.0323` or `< 0.0001`."""
+    text = probability(p)
+    return text if text.startswith("<") else f"= {text}"
 
 
 def probability(p: float | None) -> str:

@@ -119,13 +119,13 @@ def _plots(experiment: Mapping[str, Any], runs: Mapping[str, Run]) -> list[tuple
     groups = []
     if len(experiment["rows"]) > 1:
         text = "Seeds as dots, their mean, and from three seeds on its 95 % interval"
-        if any(found["paper"] is not None for row in experiment["rows"] for found in row["metrics"].values()):
+        if experiment["beside_the_papers"]:
             text += "; the paper's number as a diamond where it can be compared"
         plots = [(f"{label(m)} of each row", results_plot(experiment["rows"], [m])) for m in metrics]
         groups.append((f"{text}.", _drawn(experiment, plots)))
     for curve in experiment["curves"]:
         papers = _papers_rows(curve) if experiment["is_the_papers"] else []
-        text = f"Over {curve['key']}: means over seeds, each seed, 95 % intervals."
+        text = f"Over {curve['key']}: each seed, the mean over seeds, and from three seeds on its 95 % interval."
         plots = [(f"{label(m)} over {curve['heading']}", sweep_plot(curve, m, papers)) for m in metrics]
         groups.append((text, _drawn(experiment, plots)))
     for search in experiment["searches"]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from softvq.published import TABLES, data_name, data_order, row_name, table_columns
+from softvq.published import SEES_LABELS, TABLES, data_name, data_order, row_name, table_columns
 from softvq.report.judge.claims import Claim, Inequality, judge_claims
 from softvq.report.judge.entries import Entry, make_entries
 from softvq.report.judge.equal_distortion import EXPERIMENT, Band, bands
@@ -66,6 +66,7 @@ def anchor(kind: str, *names: str | None) -> str:
 
 
 def _experiment(found: Experiment, searches: Iterable[Search]) -> dict[str, Any]:
+    rows = [_row(found, entry) for entry in found.entries]
     return {
         "id": anchor("experiment", found.name),
         "name": found.name,
@@ -77,7 +78,8 @@ def _experiment(found: Experiment, searches: Iterable[Search]) -> dict[str, Any]
         "metrics": found.metrics,
         "diagnostics": sorted({name for e in found.entries for name in e.diagnostics()} - {*SET_UP}),
         "is_the_papers": found.is_the_papers,
-        "rows": [_row(found, entry) for entry in found.entries],
+        "beside_the_papers": any(number["paper"] is not None for row in rows for number in row["metrics"].values()),
+        "rows": rows,
         "curves": [_curve(found, key, lines) for key, lines in found.curves()],
         "evaluations": [_evaluated(found, each) for entry in found.entries for each in evaluated(entry)],
         "evaluated": _evaluated_caption(found),
@@ -141,7 +143,7 @@ def _row(experiment: Experiment, entry: Entry) -> dict[str, Any]:
     return {
         **_entry(entry, anchor("row", experiment.name, *_names(entry))),
         "title": experiment.title(entry),
-        "model_title": f"{row_name(entry.bottleneck)}{on}",
+        "model_title": f"{row_name(entry.bottleneck)}{on}{' (sees labels)' if entry.bottleneck in SEES_LABELS else ''}",
         "settings": {key: brief(value) for key, value in values.items() if value is not None},
         "best": [metric for metric in experiment.metrics if entry in experiment.best(entry.data, metric)],
         "diagnostics": {name: _rounded(value) for name, value in entry.diagnostics().items()},
