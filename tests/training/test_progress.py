@@ -155,7 +155,7 @@ def test_a_terminal_that_shrinks_and_grows_keeps_a_single_bar(tmp_path: Path) ->
             time.sleep(0.2)
 
     run = shlex.join(command(tmp_path / "run", "trainer.max_steps=1000000"))
-    environment = {**os.environ, "TERM": "screen"}
+    environment = {**os.environ, "TERM": "screen", "COLUMNS": "80"}  # as wide as it never was
     subprocess.run(
         ["tmux", "-S", str(tmp_path / "socket"), "new-session", "-d", "-s", "run", "-x", "120", "-y", "30", run],
         cwd=ROOT,

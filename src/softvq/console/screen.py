@@ -24,11 +24,16 @@ LOG_WIDTH = 120
 
 
 def _console(stream: SafeStream, width: int | None = None) -> Console:
-    """A console that takes text literally and, unless it is a terminal, writes no control characters."""
+    """A console that takes text literally and, unless it is a terminal, writes no control characters.
+
+    A terminal is as wide as it says itself: what the environment says of it was true when its shell began.
+    """
     terminal = stream.isatty()
+    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
     return Console(
         file=cast(TextIO, stream),
         width=width or (None if terminal or "COLUMNS" in os.environ else LOG_WIDTH),
+        _environ=environment if terminal else None,
         force_terminal=None if terminal else False,
         markup=False,
         emoji=False,
