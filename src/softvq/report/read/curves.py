@@ -1,7 +1,6 @@
 """The training curve of a run, from its metrics.csv."""
 
 import csv
-import io
 import math
 from pathlib import Path
 
@@ -23,7 +22,7 @@ def read_curve(path: Path) -> dict[str, list[tuple[int, float]]]:
     whole = [line for line in read_text(path, LARGEST_CURVE).splitlines(keepends=True) if line.endswith("\n")]
     found: dict[str, list[tuple[int, float]]] = {}
     try:
-        for row in csv.DictReader(io.StringIO("".join(whole)), strict=True):
+        for row in csv.DictReader(whole, strict=True):
             step = int(float(row.pop("step")))
             for name, text in row.items():
                 value = float(text) if text else math.nan

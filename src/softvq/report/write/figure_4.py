@@ -114,14 +114,11 @@ def _codes(latents: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def _draw(titles: Sequence[str], embeddings: Sequence[tuple[np.ndarray, np.ndarray]]) -> Image.Image:
     """Panels in rows of three with one legend, in the colours of the runs' own figures."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    from softvq.probes.drawing import class_style
+    from softvq.probes.drawing import class_style, new_figure
 
     columns = min(3, len(titles))
     rows = math.ceil(len(titles) / columns)
-    figure = Figure(figsize=(3.2 * columns, 3.1 * rows + 0.5), layout="constrained")
+    figure = new_figure(3.2 * columns, 3.1 * rows + 0.5)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     classes = np.unique(np.concatenate([labels for _, labels in embeddings]))
     for axis, title, (points, labels) in zip(axes, titles, embeddings, strict=False):
@@ -137,7 +134,6 @@ def _draw(titles: Sequence[str], embeddings: Sequence[tuple[np.ndarray, np.ndarr
     figure.legend(
         handles, names, title="class", loc="outside lower center", ncols=10, markerscale=3, frameon=False, fontsize=9
     )
-    FigureCanvasAgg(figure)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
     buffer.seek(0)

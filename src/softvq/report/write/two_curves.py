@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 
 from softvq.probes.drawing import COLOURS
-from softvq.report.write.plots import STYLE, plain
+from softvq.report.write.plots import figure_in_style, plain
 
 MOST_PANELS = 9
 Curves = Mapping[str, Sequence[tuple[int, float]]]  # number -> (step, value)
@@ -22,18 +22,12 @@ def two_curves(names: tuple[str, str], curves: tuple[Curves, Curves]) -> bytes |
     Returns:
         A PNG.
     """
-    import matplotlib.style
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     shared = [name for name in curves[0] if name in curves[1]][:MOST_PANELS]
     if not shared:
         return None
     columns = min(3, len(shared))
     rows = math.ceil(len(shared) / columns)
-    with matplotlib.style.context(["default", STYLE]):
-        figure = Figure(figsize=(3.4 * columns, 2.4 * rows + 0.5), layout="constrained")
-        FigureCanvasAgg(figure)
+    with figure_in_style(3.4 * columns, 2.4 * rows + 0.5) as figure:
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
         for axis, name in zip(panels, shared, strict=False):
             for run, own, colour, style in zip(names, curves, (COLOURS[0], COLOURS[6]), ("-", "--"), strict=True):
