@@ -12,7 +12,8 @@ import pytest
 from cells import SMALL_MLP, make_cell, run
 
 from softvq.sweep.estimate import past_runs
-from softvq.sweep.plan import Plan, PlannedCell, jobs_of, make_plan, plan_table, summary_lines
+from softvq.sweep.plan import Plan, PlannedCell, jobs_of, make_plan
+from softvq.sweep.plan_table import plan_table, summary_lines
 from softvq.sweep.swept import headings, swept_keys
 from softvq.sweep.workers import call_here
 
@@ -36,7 +37,7 @@ def planned(tmp_path: Path, seconds: Sequence[float | None]) -> Plan:
         ([60, 60], "about 1:00 with 2 at a time;"),
         ([60] * 16, "about 2:00 with 8 at a time;"),
         ([600, 60, 60, 60], "about 10:00 with 4 at a time;"),
-        ([60, None], "about 1:00 with 2 at a time for all but 1 cells, of whose kind no run is finished;"),
+        ([60, None], "about 1:00 with 2 at a time without 1 cell of whose kind no run is finished;"),
         ([None, None], "how long it takes is not known with 2 at a time: no run of the same kind is finished;"),
     ],
 )
@@ -55,7 +56,7 @@ def test_seeds_in_one_process_are_one_job(tmp_path: Path) -> None:
     assert [[cell.name for cell in job] for job in jobs_of(cells)] == [["a", "c"], ["b"], ["d"]]
     for cell in cells:
         cell.remaining_s = 30
-    assert "about 1:00 with 3 at a time, 1 jobs of several seeds;" in " ".join(summary_lines(Plan(cells), at_a_time=8))
+    assert "about 1:00 with 3 at a time, 1 job of several seeds;" in " ".join(summary_lines(Plan(cells), at_a_time=8))
 
 
 def plan_of(folder: Path, *cells: Sequence[str], small: Sequence[str] = ()) -> Plan:

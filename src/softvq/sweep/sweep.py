@@ -19,7 +19,8 @@ from softvq.run.process import stop_file, stop_workers
 from softvq.sweep.closing import closing_table
 from softvq.sweep.dashboard import offline_runs, upload_hint
 from softvq.sweep.launch import Launch, launch_all
-from softvq.sweep.plan import PENDING, Plan, cell_of, jobs_of, make_plan, plan_table, summary_lines
+from softvq.sweep.plan import PENDING, Plan, cell_of, jobs_of, make_plan
+from softvq.sweep.plan_table import plan_table, summary_lines
 from softvq.sweep.progress import SweepProgress
 from softvq.sweep.swept import swept_keys
 from softvq.sweep.workers import call_here, workers_of
