@@ -166,27 +166,29 @@ def _check_events(path: Path, text: str) -> None:
 
 def _check_plain(path: Path, content: Any) -> None:
     """Refuses what YAML has beside plain values: dates, sets, bytes, and names of entries that are none."""
-    level = [content]
-    while level:
-        for value in level:
-            if value is not None and not isinstance(value, PLAIN):
-                raise UnreadableFileError(path, f"it holds a {type(value).__name__}, which no run writes")
-            if isinstance(value, dict) and not all(isinstance(key, str | int | float) for key in value):
-                raise UnreadableFileError(path, "it names an entry by what is neither text nor a number")
-        containers = [value for value in level if isinstance(value, dict | list)]
-        level = [value for items in containers for value in (items.values() if isinstance(items, dict) else items)]
+    for value in (value for level in _levels(content) for value in level):
+        if value is not None and not isinstance(value, PLAIN):
+            raise UnreadableFileError(path, f"it holds a {type(value).__name__}, which no run writes")
+        if isinstance(value, dict) and not all(isinstance(key, str | int | float) for key in value):
+            raise UnreadableFileError(path, "it names an entry by what is neither text nor a number")
 
 
 def _check_values(path: Path, content: Any) -> None:
-    """The same for what JSON holds; level by level, since recursion is itself bounded in depth."""
-    level, depth, values = [content], 0, 0
-    while level:
+    """Refuses what JSON holds if it is nested too deep, or too large, or has numbers that are not finite."""
+    values = 0
+    for depth, level in enumerate(_levels(content)):
         values += len(level)
-        containers = [value for value in level if isinstance(value, dict | list)]
-        depth += bool(containers)
-        _check_bounds(path, depth, values)
+        _check_bounds(path, depth + any(isinstance(value, dict | list) for value in level), values)
         if not all(_is_finite(value) for value in level if isinstance(value, int | float)):
             raise UnreadableFileError(path, "it holds a number that is not finite")
+
+
+def _levels(content: Any) -> Iterator[list[Any]]:
+    """Nested values level by level, the outermost first; recursion would itself be bounded in depth."""
+    level = [content]
+    while level:
+        yield level
+        containers = [value for value in level if isinstance(value, dict | list)]
         level = [value for items in containers for value in (items.values() if isinstance(items, dict) else items)]
 
 

@@ -9,6 +9,7 @@ the user names elsewhere: in one's own `conf/`, or on the command line.
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -137,8 +138,6 @@ def missing_target(key: str, target: str) -> str | None:
         key: that names it.
         target: dotted path of a class or function.
     """
-    from importlib import import_module
-
     module_name, _, name = target.rpartition(".")
     try:
         module = import_module(module_name)
