@@ -74,8 +74,9 @@ class Launcher:
         self.folder, self.launched = folder, list[list[str]]()
 
     def read(self, overrides: Sequence[str]) -> Cell:
-        name = "-".join(o for o in overrides if o.startswith(("bottleneck.K", "seed"))).replace("=", "-")
-        chosen = [o.split("=") for o in overrides if o.startswith(("bottleneck.K=", "penalty_weight=", "seed="))]
+        searched = [o for o in overrides if o.startswith(("bottleneck.K=", "penalty_weight=", "seed="))]
+        name = "-".join(searched).replace("=", "-")
+        chosen = [o.split("=") for o in searched]
         cell = make_cell(self.folder / name, *SMALL_MLP, *(o for o in overrides if o.split("=") not in chosen))
         for key, value in chosen:  # composing every trial would take longer than the search itself
             OmegaConf.update(cell.config, key, yaml.safe_load(value))
@@ -92,12 +93,12 @@ class Launcher:
             answers.append(SimpleNamespace(return_value=[Outcome("finished", str(cell.folder.path))]))
         return answers
 
-    def search(self, space: Any, settings: Settings = SETTINGS) -> dict[str, Any]:
+    def search(self, space: Any, settings: Settings = SETTINGS, plan_only: bool = False) -> dict[str, Any]:
         config = OmegaConf.create(
             {"hydra": {"launcher": {"_target_": "hydra.BasicLauncher"}, "sweep": {"dir": str(self.folder)}}}
         )
-        search(space, settings, self.read, self.launch, config, plan_only=False)
-        return json.loads((self.folder / "runs" / "search.json").read_text())
+        search(space, settings, self.read, self.launch, config, plan_only)
+        return {} if plan_only else json.loads((self.folder / "runs" / "search.json").read_text())
 
 
 K = "bottleneck.K=8,16,32,64,128"
@@ -176,8 +177,66 @@ def test_settings_that_are_no_search_are_refused(setting: dict[str, Any], messag
 
 
 def test_a_number_that_runs_do_not_have_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"metric=probes\.purity: .* has no such number; it has .*clustering_accuracy"):
-        Launcher(tmp_path).search(space_of(*VALIDATION, K), Settings(2, "probes.purity", "maximize", 0, 1))
+    with pytest.raises(
+        ValueError, match=r"metric=diagnostics\.purity: .* has no such number; it has .*clustering_accuracy"
+    ):
+        Launcher(tmp_path).search(space_of(*VALIDATION, K), Settings(2, "diagnostics.purity", "maximize", 0, 1))
+
+
+@pytest.mark.parametrize("metric", ["probes.purity", "reconstruction.mse"])
+def test_a_number_that_no_run_has_is_refused_before_the_first(metric: str, tmp_path: Path) -> None:
+    launcher = Launcher(tmp_path)
+    with pytest.raises(ValueError, match=rf"metric={metric}: a run has no such number; it has "):
+        launcher.search(space_of(*VALIDATION, K), Settings(2, metric, "maximize", 0, 1))
+    assert not launcher.launched
+    assert not list(tmp_path.iterdir())
+
+
+def test_trials_that_failed_are_tried_again_by_the_same_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    launcher, space = Launcher(tmp_path), space_of(*VALIDATION, K, "penalty_weight=interval(0.1,10.0)")
+    launch, broken = launcher.launch, [True]
+
+    def sometimes(jobs: Sequence[Sequence[str]], tell: Callable[[int, Any], None]) -> list[Any]:
+        if broken[0] and len(launcher.launched) >= 3:
+            launcher.launched += [list(job) for job in jobs]
+            return [SimpleNamespace(return_value=[Outcome("failed", str(tmp_path), "the disk is full")]) for _ in jobs]
+        return launch(jobs, tell)
+
+    monkeypatch.setattr(launcher, "launch", sometimes)
+    first = launcher.search(space)
+    states = [trial["state"] for trial in first["trials"]]
+    assert states == ["finished"] * 4 + ["failed"] * 2
+    broken[0] = False
+    again = launcher.search(space)
+    assert "6 trials, 4 done, 2 to retry" in capsys.readouterr().out
+    assert [trial["state"] for trial in again["trials"]] == states + ["finished"] * 2
+    assert [trial["cells"] for trial in again["trials"][6:]] == [trial["cells"] for trial in again["trials"][4:6]]
+    launcher.launched.clear()
+    assert launcher.search(space)["trials"] == again["trials"]  # nothing is left to do
+    assert not launcher.launched
+
+
+def test_a_plan_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    launcher = Launcher(tmp_path)
+    launcher.search(space_of(*VALIDATION, K), plan_only=True)
+    assert "6 trials, 0 done" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+
+
+def test_images_that_are_not_there_end_the_search_before_it_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(source: Any, root: str) -> None:
+        raise ValueError("data.root has no digits")
+
+    monkeypatch.setattr("softvq.sweep.search.prepare", missing)
+    launcher = Launcher(tmp_path)
+    with pytest.raises(ValueError, match="has no digits"):
+        launcher.search(space_of(*VALIDATION, K))
+    assert not launcher.launched
+    assert not list(tmp_path.iterdir())
 
 
 QUICK = (

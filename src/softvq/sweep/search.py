@@ -19,8 +19,9 @@ from rich.table import Table
 
 from softvq.config.launcher import jobs_at_a_time, kind
 from softvq.console import counted, screen
+from softvq.data.prepared import prepare
 from softvq.locks import locked
-from softvq.published import label, shown
+from softvq.published import PROBE_METRICS, label, shown
 from softvq.run.cell import Cell, Outcome, read_metrics
 from softvq.run_folder import write_json
 from softvq.sweep.launch import Launch
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 AT_ONCE_ELSEWHERE = 8  # trials at a time where the launcher's size is not known
 BEST_SHOWN = 5
 ENOUGH_TRIALS = 8  # to say which settings matter
+SHIPPED = ("clustering", "classification")  # probes, whose numbers are known
+ERRORS = ("test_mse", "test_normalized_mse")
 FOR_CHOICES = ("probes", "probes.part", "data.val_fraction")  # for choosing; the best trial is trained without
 
 
@@ -57,15 +60,19 @@ def search(
     settings.check()
     example = read(space.cells({key: some_value(values) for key, values in space.searched.items()})[0])
     _refuse_test_labels(example, settings)
+    _refuse_unknown_number(example, settings)
     folder = Path(config.hydra.sweep.dir, str(example.config.experiment_name))
+    if plan_only:
+        screen.print(_Search(space, settings, folder, only_read=True).plan())
+        return []
+    if kind(config.hydra.launcher) not in ("slurm", "ray"):
+        prepare(example.source(), example.config.data.root)  # else every trial would find that there are no images
     folder.mkdir(parents=True, exist_ok=True)
     way_out = "set hydra.sweep.dir=PATH to a folder on a local disk"
     waiting = lambda: screen.print(f"waiting: another process searches in {folder}")  # noqa: E731
     with locked(folder / ".search.lock", way_out, waiting):
         found = _Search(space, settings, folder)
         screen.print(found.plan())
-        if plan_only:
-            return []
         outcomes = found.run(read, launch, config)
     screen.print(found.table())
     tell_of_the_end(outcomes)
@@ -83,30 +90,51 @@ def _refuse_test_labels(cell: Cell, settings: Settings) -> None:
         )
 
 
+def _refuse_unknown_number(cell: Cell, settings: Settings) -> None:
+    """Refuses a number that no trial will have, as far as that is known before one has been run."""
+    group, _, name = settings.metric.partition(".")
+    own = [key for key, value in cell.config.probes.items() if key not in SHIPPED and "_target_" in _keys(value)]
+    known = {"probes": () if own else PROBE_METRICS, "reconstruction": ERRORS}.get(group)
+    if known and name not in known:
+        there_are = ", ".join(f"{group}.{number}" for number in known)
+        raise ValueError(f"hydra.sweeper.metric={settings.metric}: a run has no such number; it has {there_are}")
+
+
+def _keys(value: Any) -> Sequence[str]:
+    return [str(key) for key in value] if isinstance(value, DictConfig) else ()
+
+
 class _Search:
     """A study of Optuna's in a folder.
+
+    Trials that failed in an earlier session are tried again, as the cells of a sweep are: they do not count as done.
 
     Args:
         space: what is searched.
         settings: what the search is told.
         folder: holds its journal.
+        only_read: leave the folder as it is.
     """
 
-    def __init__(self, space: Space, settings: Settings, folder: Path) -> None:
+    def __init__(self, space: Space, settings: Settings, folder: Path, only_read: bool = False) -> None:
         import optuna
-        from optuna.storages import JournalStorage
+        from optuna.storages import InMemoryStorage, JournalStorage
         from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
         from optuna.study import StudyDirection
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.space, self.settings, self.folder = space, settings, folder
-        journal = str(folder / "search.journal")
+        journal = folder / "search.journal"
+        storage: Any = InMemoryStorage()
+        if journal.exists() or not only_read:
+            lock = JournalFileOpenLock(str(journal))
+            storage = JournalStorage(JournalFileBackend(str(journal), lock_obj=lock))
         about = [sorted(space.fixed), sorted((k, repr(v)) for k, v in space.searched.items()), list(space.seeds)]
         about += [settings.metric, settings.direction]
         self.study: Study = optuna.create_study(
             # Another space or metric is another study in the same journal.
             study_name=hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16],
-            storage=JournalStorage(JournalFileBackend(journal, lock_obj=JournalFileOpenLock(journal))),
+            storage=storage,
             direction=StudyDirection[settings.direction.upper()],
             load_if_exists=True,
         )
@@ -117,25 +145,34 @@ class _Search:
             for trial in self.study.get_trials()
             if "cells" in trial.user_attrs
         }
+        failed = [trial for trial in self._having("FAIL") if trial.number in self.cells_of]
+        self._failed_before = {trial.number for trial in self._having("FAIL")}
+        since = [trial.params for trial in self._having("COMPLETE", "RUNNING")]
+        self._to_retry = {repr(trial.params): trial.params for trial in failed if trial.params not in since}
+
+    @property
+    def done(self) -> int:
+        """How many trials have ended; of those that failed only the ones of this session."""
+        return len([trial for trial in self._having("COMPLETE", "FAIL") if trial.number not in self._failed_before])
 
     def _having(self, *states: str) -> list[Any]:
         return [trial for trial in self.study.get_trials(deepcopy=False) if trial.state.name in states]
 
     def plan(self) -> str:
         """What is searched, and how much of it is done."""
-        done = len(self._having("COMPLETE", "FAIL"))
+        retried = f", {len(self._to_retry)} to retry" if self._to_retry else ""
         seeds = f", {len(self.space.seeds)} seeds each" if len(self.space.seeds) > 1 else ""
         names = ", ".join(self.space.searched)
         return (
             f"search over {names} for the {'largest' if self.settings.direction == 'maximize' else 'smallest'} "
-            f"{self.settings.metric}: {counted(self.settings.trials, 'trial')}{seeds}, {done} done"
+            f"{self.settings.metric}: {counted(self.settings.trials, 'trial')}{seeds}, {self.done} done{retried}"
         )
 
     def run(self, read: Callable[[Sequence[str]], Cell], launch: Launch, config: DictConfig) -> list[Outcome]:
         """Tries until there are enough trials; the outcomes of the cells of this session."""
         outcomes: list[Outcome] = []
-        left = self.settings.trials - len(self._having("COMPLETE", "FAIL"))
-        with SweepProgress(max(0, left) * len(self.space.seeds), config.hydra.launcher) as progress:
+        left = max(0, self.settings.trials - self.done) * len(self.space.seeds)
+        with SweepProgress(left, config.hydra.launcher) as progress:
             for numbers in self._batches(self._at_once(config.hydra.launcher)):
                 cells = [cell for number in numbers for cell in self.cells_of[number]]
                 plan = plan_of(cells, read, config, plan_only=False)
@@ -154,7 +191,7 @@ class _Search:
         return AT_ONCE_ELSEWHERE if kind(launcher) in ("ray", "slurm", "other") else jobs_at_a_time(launcher)
 
     def _batches(self, at_once: int) -> Iterator[list[int]]:
-        """The numbers of trials to run next: first those that an earlier session had begun, then new ones."""
+        """The numbers of trials to run next: first what an earlier session had begun or failed in, then new ones."""
         begun = [trial.number for trial in self._having("RUNNING")]
         for number in begun:
             if number not in self.cells_of:  # the session was killed before this trial had its settings
@@ -163,10 +200,12 @@ class _Search:
         while begun:
             yield begun[:at_once]
             begun = begun[at_once:]
-        while (left := self.settings.trials - len(self._having("COMPLETE", "FAIL"))) > 0:
+        while (left := self.settings.trials - self.done) > 0:
             yield [self._ask() for _ in range(min(at_once, left))]
 
     def _ask(self) -> int:
+        if self._to_retry:
+            self.study.enqueue_trial(self._to_retry.pop(next(iter(self._to_retry))))
         trial = self.study.ask(dict(self.space.searched))
         cells = self.cells_of[trial.number] = self.space.cells(trial.params)
         trial.set_user_attr("cells", cells)
@@ -200,9 +239,8 @@ class _Search:
     def table(self) -> Table:
         """The best trials."""
         keys = list(self.space.searched)
-        done = sorted(self._having("COMPLETE"), key=lambda trial: trial.value)
-        if self.settings.direction == "maximize":
-            done.reverse()
+        largest_first = self.settings.direction == "maximize"
+        done = sorted(self._having("COMPLETE"), key=lambda trial: trial.value, reverse=largest_first)
         failed = len(self._having("FAIL"))
         title = counted(len(done), "trial") + (f", {failed} failed" if failed else "")
         title += f"; the best {BEST_SHOWN}" if len(done) > BEST_SHOWN else ""
