@@ -1,6 +1,7 @@
 """Trains one cell, or several seeds at once, probes what came out, and writes each run's results."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -161,12 +162,11 @@ def _train(cells: Sequence[Cell], resume_from: Sequence[Path]) -> list[Results]:
     module = TrainingModule(members, build_optimizer(config), config.trainer.log_every_n_steps)
     # Lightning would do so only after it has loaded a checkpoint, whose float64 weights it would round to float32.
     module.to(weights_dtype(config))
-    trainer_config = config.trainer
     checkpoint = ResumeCheckpoint(
         cells[0].folder.checkpoint,
-        trainer_config.checkpoint_after_s,
-        trainer_config.checkpoint_every_s,
-        trainer_config.checkpoint_time_fraction,
+        config.trainer.checkpoint_after_s,
+        config.trainer.checkpoint_every_s,
+        config.trainer.checkpoint_time_fraction,
         where=lambda: f"{label(cells)}, step {trainer.global_step}, {cells[0].folder.path}",
     )
     files = RunCheckpoints(
@@ -176,46 +176,54 @@ def _train(cells: Sequence[Cell], resume_from: Sequence[Path]) -> list[Results]:
         resume_from,
     )
     probes = ProbesAtEnd(parts, checkpoint.where)
-    own = {name: instantiate(each, _convert_="all") for name, each in trainer_config.callbacks.items()}
+    callbacks = {name: instantiate(each, _convert_="all") for name, each in config.trainer.callbacks.items()}
     trackers = [tracker for part in parts for tracker in part.trackers]
     info = parts[0].data.arrays.info
-    trainer = build_trainer(cells, info, trackers, [*own.values()], [checkpoint, probes], files)
+    trainer = build_trainer(cells, info, trackers, [*callbacks.values()], [checkpoint, probes], files)
     if replays_steps(config, trainer, parts[0].model):
         module.capture = capture_cuda_graph
         module.must_replay = config.trainer.cuda_graph is True
     data = parts[0].data if len(parts) == 1 else ReplicaData([part.data for part in parts])
-    try:
-        with stop.noted(checkpoint.where):
-            trainer.fit(module, data, ckpt_path=resume_from[0] if resume_from else None, weights_only=True)
-    except NonFiniteLossError:
-        if module.alive:
-            raise
-    except (LookupError, TypeError, AttributeError) as error:
-        if resume_from and not checkpoint.began:
-            reason = f"training cannot go on from it: {printable(str(error))[:200] or type(error).__name__}"
-            raise DamagedFileError(resume_from[0], reason) from error
-        _blame_callback(error, own)
-        raise
-    except Exception as error:
-        _blame_callback(error, own)
-        raise
+    with _explained(module, checkpoint, resume_from, callbacks), stop.noted(checkpoint.where):
+        trainer.fit(module, data, ckpt_path=resume_from[0] if resume_from else None, weights_only=True)
     session = Session(commit_before, start, threads, trainer, checkpoint, len(cells))
     return [_finish(part, members[s].failure or probes.results.get(s, {}), session) for s, part in enumerate(parts)]
 
 
-def _blame_callback(error: Exception, own: Mapping[str, L.Callback]) -> None:
-    """Says which callback of the configuration an error comes from, if it comes from one.
+@contextmanager
+def _explained(
+    module: TrainingModule,
+    checkpoint: ResumeCheckpoint,
+    resume_from: Sequence[Path],
+    callbacks: Mapping[str, L.Callback],
+) -> Iterator[None]:
+    """Says of an error in training where it comes from. What has ended every member is no error: each has its failure.
+
+    Args:
+        module: that is trained.
+        checkpoint: knows whether all of a checkpoint has been loaded.
+        resume_from: the checkpoints to go on from.
+        callbacks: those that the configuration names, by name.
 
     Raises:
-        ConfigError: naming its key; the traceback goes with it into `failure.json`.
+        DamagedFileError: for an error in loading the checkpoint.
+        ConfigError: for an error of a callback, naming its key; the traceback goes with it into `failure.json`.
     """
-    if isinstance(error, OSError):
-        return  # of a disk, whoever writes there
-    asked = [id(frame.f_locals.get("self")) for frame, _ in walk_tb(error.__traceback__)]
-    for name, callback in own.items():
-        if id(callback) in asked:
-            said = printable(str(error).partition("\n")[0])
-            raise ConfigError([f"trainer.callbacks.{name}: {type(error).__name__}: {said}"]) from error
+    try:
+        yield
+    except NonFiniteLossError:
+        if module.alive:
+            raise
+    except Exception as error:
+        if resume_from and not checkpoint.began and isinstance(error, LookupError | TypeError | AttributeError):
+            reason = f"training cannot go on from it: {printable(str(error))[:200] or type(error).__name__}"
+            raise DamagedFileError(resume_from[0], reason) from error
+        asked = [id(frame.f_locals.get("self")) for frame, _ in walk_tb(error.__traceback__)]
+        for name, callback in callbacks.items():
+            if id(callback) in asked and not isinstance(error, OSError):  # that of a disk, whoever writes there
+                said = printable(str(error).partition("\n")[0])
+                raise ConfigError([f"trainer.callbacks.{name}: {type(error).__name__}: {said}"]) from error
+        raise
 
 
 def _build_part(cell: Cell, threads: int) -> _Part:
