@@ -1,44 +1,31 @@
 """Names a collapsed code: by which number, and what usually helps."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 PATIENCE = 10  # panels in a row that must show a symptom before it is named while training
 
 
-def collapse(
-    numbers: Mapping[str, float | int], history: Sequence[Mapping[str, float | int]] | None = None
-) -> list[tuple[str, str]]:
-    """What of a panel shows a collapsed code: each such number's name, and what it means and what usually helps.
-
-    Args:
-        numbers: a panel.
-        history: of a training that goes on, the panels before it, the oldest first. A symptom counts once it has
-            been there in `PATIENCE` panels in a row: in the first steps every code looks collapsed.
-    """
-    found = _symptoms(numbers)
-    if history is None:
-        return found
-    before = [dict(_symptoms(past)) for past in history[-(PATIENCE - 1) :]]
-    lasting = len(before) == PATIENCE - 1
-    return [(name, text) for name, text in found if lasting and all(name in past for past in before)]
-
-
 class CollapseWatch:
-    """Follows the panels of a training, and names each lasting symptom once."""
+    """Follows the panels of a training, and names each symptom once: when `PATIENCE` panels in a row have shown it.
+
+    In the first steps every code looks collapsed.
+    """
 
     def __init__(self) -> None:
-        self._before: list[Mapping[str, float | int]] = []
+        self._panels: dict[str, int] = {}  # that have shown a symptom in a row, by its name
         self._named: set[str] = set()
 
     def new_symptoms(self, numbers: Mapping[str, float | int]) -> list[tuple[str, str]]:
-        """Takes the next panel; returns what `collapse` finds in it, but for what was named before."""
-        found = [(name, text) for name, text in collapse(numbers, self._before) if name not in self._named]
-        self._named.update(name for name, _ in found)
-        self._before = [*self._before, numbers][-(PATIENCE - 1) :]
-        return found
+        """Takes the next panel; returns what is now to be named, as `collapse` words it."""
+        found = collapse(numbers)
+        self._panels = {name: self._panels.get(name, 0) + 1 for name, _ in found}
+        new = [(name, text) for name, text in found if self._panels[name] >= PATIENCE and name not in self._named]
+        self._named.update(name for name, _ in new)
+        return new
 
 
-def _symptoms(numbers: Mapping[str, float | int]) -> list[tuple[str, str]]:
+def collapse(numbers: Mapping[str, float | int]) -> list[tuple[str, str]]:
+    """What of a panel shows a collapsed code: each such number's name, and what it means and what usually helps."""
     gaussian = "mutual_information_bound" in numbers
     found = []
     units, active = numbers["units"], numbers["active_units"]
