@@ -138,6 +138,7 @@ def test_labels_that_are_words_columns_or_numbers_become_classes_with_names(tmp_
         (np.full((20, 3), 1 / 3), r"not a single 1 among zeros in each row"),
         (np.array([[1, 1, 0]] * 20), r"not a single 1 .*save one label for each image, with \.argmax\(1\)"),
         (np.full((20, 2), np.nan), r"not a single 1"),
+        (np.array([0, np.nan] * 10), r"found float64; some are NaN or infinite"),
         (np.zeros((20, 2, 2), int), r"must hold one label for each of 20 images"),
         (np.full(20, 2**64 - 1, np.uint64), r"below 2\^63, found 18446744073709551615; renumber"),
         (np.array(["2024-01-01"] * 20, "M8[D]"), r"must hold integers or words, found datetime64"),
@@ -149,6 +150,41 @@ def test_labels_that_name_no_class_are_refused_with_a_way_out(tmp_path, labels, 
     np.save(tmp_path / "train_labels.npy", labels)
     with pytest.raises(DataError, match=rf"{tmp_path}/train_labels\.npy .*{message}"):
         ArrayFiles("mine", str(tmp_path)).load()
+
+
+VALUES = {
+    "whole numbers as floats": np.arange(20) % 3 + 0.0,
+    "other floats": np.arange(20) % 3 + 0.5,
+    "dates": np.array(["2024-01-01", "2024-01-02"] * 10, "M8[D]"),
+}
+
+
+@pytest.mark.parametrize("labels", VALUES.values(), ids=VALUES)
+def test_the_advice_for_labels_of_another_type_works(tmp_path, labels):
+    write_arrays(tmp_path)
+    (tmp_path / "test_labels.npy").unlink()
+    (tmp_path / "train_labels.npy").rename(tmp_path / "labels.npy")
+    (tmp_path / "train_images.npy").rename(tmp_path / "images.npy")
+    (tmp_path / "test_images.npy").unlink()
+    np.save(tmp_path / "labels.npy", labels)
+    source = ArrayFiles("mine", str(tmp_path), test_fraction=0.2)
+    with pytest.raises(DataError) as refused:
+        source.load()
+    advised = [
+        (".astype(numpy.int64)", labels.astype(np.int64)),
+        ("numpy.unique(labels, return_inverse=True)[1]", np.unique(labels, return_inverse=True)[1]),
+        (".astype(str)", labels.astype(str)),
+    ]
+    ((_, saved),) = [(advice, saved) for advice, saved in advised if advice in str(refused.value)]
+    np.save(tmp_path / "labels.npy", saved)
+    assert len(prepare(source, tmp_path).info.class_names) == len(np.unique(labels))
+
+
+def test_images_of_which_none_can_be_set_aside_are_told(tmp_path):
+    np.save(tmp_path / "images.npy", random_images(0, 3, 12, 10))
+    np.save(tmp_path / "labels.npy", np.arange(3))
+    with pytest.raises(DataError, match=r"data\.test_fraction=0\.2 sets no image aside: no class has more than one; "):
+        ArrayFiles("mine", str(tmp_path), test_fraction=0.2).load()
 
 
 def test_the_advice_for_columns_of_probabilities_works(tmp_path):

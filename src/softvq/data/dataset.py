@@ -74,10 +74,10 @@ class DatasetInfo:
         if self.classes:
             sizes = zip(self.class_names, self.train_per_class, self.test_per_class, strict=True)
             each = [f"{name}: {train + test}" for name, train, test in sizes]
-            classes = f"{self.classes} classes ({_some(each)})"
+            classes = f"{self.classes} class{'es' if self.classes > 1 else ''} ({_some(each)})"
         else:
             classes = "no labels"
-        kind = {1: "gray", 3: "colour"}.get(channels, f"{channels} channels")
+        kind = {1: "gray", 3: "colour"}.get(channels, f"of {channels} channels")
         parts = [
             f"{self.name}: {self.train_size:,} training and {self.test_size:,} test images",
             f"{width} x {height} {kind}",

@@ -32,12 +32,23 @@ def read_labels(path: Path, labels: np.ndarray, images: int) -> np.ndarray:
     if labels.dtype.kind == "U":
         return np.asarray(labels)
     if labels.dtype.kind not in "iub":
-        raise DataError(f"{path} must hold integers or words, found {labels.dtype}; save it with .astype(numpy.int64)")
+        raise DataError(f"{path} must hold integers or words, found {labels.dtype}; {_advice(labels)}")
     if labels.min() < 0:
         raise DataError(f"{path} must hold labels of 0 or more, found {labels.min()}; renumber the classes from 0")
     if labels.max() > np.iinfo(np.int64).max:
         raise DataError(f"{path} must hold labels below 2^63, found {labels.max()}; renumber the classes from 0")
     return labels.astype(np.int64)
+
+
+def _advice(labels: np.ndarray) -> str:
+    """How to save labels of another type."""
+    if labels.dtype.kind in "fc" and not np.isfinite(labels).all():
+        return "some are NaN or infinite: leave the images without a label out, or all labels"
+    if labels.dtype.kind == "f" and (labels == np.round(labels)).all():
+        return "save it with .astype(numpy.int64)"
+    if labels.dtype.kind in "fc":
+        return "number the classes: numpy.unique(labels, return_inverse=True)[1], if each value is one"
+    return "save it with .astype(str)"
 
 
 def _from_columns(path: Path, labels: np.ndarray) -> np.ndarray:

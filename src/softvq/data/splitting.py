@@ -25,6 +25,8 @@ def stratified_test_set(labels: np.ndarray, fraction: float, seed: int) -> np.nd
     """Which images are the test set (N,), the same share of every class; the order of the images is kept.
 
     A class of two images or more has at least one on either side.
+
+    Raises: DataError: if no class has two images.
     """
     random = np.random.RandomState(seed)  # the generator whose stream NumPy keeps from version to version
     test = np.zeros(len(labels), dtype=bool)
@@ -32,4 +34,9 @@ def stratified_test_set(labels: np.ndarray, fraction: float, seed: int) -> np.nd
         members = np.flatnonzero(labels == label)
         drawn = min(max(round(fraction * len(members)), 1), len(members) - 1)
         test[random.permutation(members)[:drawn]] = True
+    if not test.any():
+        raise DataError(
+            f"data.test_fraction={fraction} sets no image aside: no class has more than one; choose the test images "
+            "yourself (test/ beside train/, or test_images.npy), or leave the labels out"
+        )
     return test
