@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from softvq.bottlenecks.soft_vq import SoftVQ
     from softvq.bottlenecks.vae import GaussianPosterior
     from softvq.bottlenecks.vq import VectorQuantizer
-    from softvq.library.trained import FeatureEncoder, load
+    from softvq.library.trained import FeatureEncoder, load, read_pictures
     from softvq.report.read.table import read_runs
 
 _WHERE = {
@@ -19,9 +19,10 @@ _WHERE = {
     "GaussianPosterior": "softvq.bottlenecks.vae",
     "FeatureEncoder": "softvq.library.trained",
     "load": "softvq.library.trained",
+    "read_pictures": "softvq.library.trained",
     "read_runs": "softvq.report.read.table",
 }
-__all__ = ["FeatureEncoder", "GaussianPosterior", "SoftVQ", "VectorQuantizer", "load", "read_runs"]
+__all__ = ["FeatureEncoder", "GaussianPosterior", "SoftVQ", "VectorQuantizer", "load", "read_pictures", "read_runs"]
 
 
 def __getattr__(name: str) -> Any:

@@ -139,3 +139,39 @@ def test_importing_the_package_loads_neither_torch_nor_lightning() -> None:
     check = "import softvq, sys; print({'torch', 'lightning', 'sklearn', 'wandb'} & sys.modules.keys())"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_pictures_are_read_as_a_run_on_their_folder_reads_them(tmp_path: Path) -> None:
+    from PIL import Image
+
+    from softvq.data.image_folder import ImageFolder
+
+    chance = np.random.default_rng(0)
+    for number, size in enumerate([(20, 30), (30, 20), (16, 16), (40, 40)]):
+        folder = tmp_path / "pictures" / ("train", "test")[number % 2] / "a"
+        folder.mkdir(parents=True, exist_ok=True)
+        picture = Image.fromarray(chance.integers(0, 256, (*size, 3), dtype=np.uint8))
+        turned = Image.Exif()
+        turned[274] = 6 if number < 2 else 1  # EXIF's orientation: on its side
+        picture.save(folder / f"{number}.png", exif=turned)
+    raw = ImageFolder("pictures", str(tmp_path / "pictures"), image_size=8).load()
+    files = sorted((tmp_path / "pictures" / "train").rglob("*.png"))
+    read = softvq.read_pictures(files, (8, 8, 3))
+    assert read.dtype == np.uint8
+    np.testing.assert_array_equal(read, raw.train_images[:])
+    assert softvq.read_pictures([], (8, 8, 3)).shape == (0, 8, 8, 3)
+    (tmp_path / "no.png").write_bytes(b"no picture")
+    with pytest.raises(ValueError, match=r"no\.png .*cannot be read as a picture"):
+        softvq.read_pictures([tmp_path / "no.png"], (8, 8, 3))
+
+
+def test_a_search_over_taps_and_runs_goes_through_the_transformer(trained: Path) -> None:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV
+    from sklearn.pipeline import make_pipeline
+
+    images = np.random.default_rng(0).integers(0, 256, (24, 64), dtype=np.uint8)
+    labels = np.arange(24) % 2
+    pipeline = make_pipeline(FeatureEncoder(trained), LogisticRegression(max_iter=20, tol=1.0))
+    search = GridSearchCV(pipeline, {"featureencoder__tap": ["z_e", "z_q"]}, cv=2, error_score="raise")
+    assert search.fit(images, labels).best_params_["featureencoder__tap"] in ("z_e", "z_q")

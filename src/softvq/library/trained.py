@@ -1,6 +1,6 @@
 """Trained models in other people's code: a run's model, and a scikit-learn transformer made of it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import torch
 from omegaconf import OmegaConf
 from sklearn.base import BaseEstimator, TransformerMixin
 
+from softvq.data.pictures import Pictures
 from softvq.run.load import EXPORTED, load_exported, load_run
 from softvq.training.autoencoder import Autoencoder
 
@@ -36,6 +37,25 @@ def load(run: str | Path, trust: Sequence[str] = ()) -> Autoencoder:
         model = finished.model()
         model.__dict__.update(config=OmegaConf.to_container(finished.config), metrics=finished.metrics)
     return model
+
+
+def read_pictures(files: Iterable[str | Path], image_shape: Sequence[int]) -> np.ndarray:
+    """Picture files as a run on a folder of pictures sees them: upright, gray or in colour, resized.
+
+    Shapes: returns uint8 (N, H, W, C).
+
+    Args:
+        files: PNG, JPEG, WebP, TIFF or BMP.
+        image_shape: (H, W, C), that of the model that is to look at them.
+
+    Raises:
+        ValueError: naming a file that cannot be read as a picture.
+    """
+    height, width, channels = image_shape
+    paths = [Path(file) for file in files]
+    if not paths:
+        return np.empty((0, height, width, channels), np.uint8)
+    return Pictures(paths, (height, width, channels), resized=True)[:]
 
 
 class FeatureEncoder(TransformerMixin, BaseEstimator):
