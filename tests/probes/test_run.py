@@ -14,7 +14,7 @@ from sklearn.metrics import mean_squared_error
 
 from softvq.data.digits import Digits
 from softvq.data.prepared import prepare
-from softvq.probes import pictures
+from softvq.probes import decoded_images
 from softvq.probes.classification import LogisticRegressionProbe, SoftmaxClassifier
 from softvq.probes.clustering import KMeansProbe, WhitenedKMeansProbe
 from softvq.probes.codes import Codes
@@ -237,7 +237,7 @@ def test_what_drawing_raises_costs_no_result(build, arrays, tmp_path, capsys, mo
     def fails(*arguments: Any) -> None:
         raise RuntimeError("no prior")
 
-    monkeypatch.setattr(pictures, "prior_samples", fails)
+    monkeypatch.setattr(decoded_images, "prior_samples", fails)
     results = probes(tmp_path).run(build("vae"), data_of(arrays), steps=4, curve=curve_file(tmp_path))
     assert results["probes"]["clustering_accuracy"] > 0
     assert "figures could not be drawn: RuntimeError: no prior" in capsys.readouterr().err
@@ -246,8 +246,8 @@ def test_what_drawing_raises_costs_no_result(build, arrays, tmp_path, capsys, mo
 def test_a_path_begins_and_ends_with_the_reconstructions(build, arrays):
     for bottleneck in ALL:
         model, images = build(bottleneck), np.array(arrays.test_images[:4])
-        first, second = pictures.paths(model, images, steps=5)
-        ends = pictures.reconstructed(model, images)
+        first, second = decoded_images.paths(model, images, steps=5)
+        ends = decoded_images.reconstructed(model, images)
         for path, start, end in ((first, 0, 1), (second, 2, 3)):
             assert path.shape == (5, 8, 8, 1)
             np.testing.assert_allclose(path[0], ends[start], atol=1e-5)
@@ -258,7 +258,7 @@ def test_the_middle_of_a_path_is_the_decoded_middle_of_the_codes(build, arrays):
     model, images = build("identity").eval(), np.array(arrays.test_images[:2])
     with torch.no_grad():
         middle = model.decode(model.encode(torch.from_numpy(images)).mean(0, keepdim=True))[0]
-    np.testing.assert_allclose(pictures.paths(model, images, steps=3)[0][1], middle.clamp(0, 1), atol=1e-6)
+    np.testing.assert_allclose(decoded_images.paths(model, images, steps=3)[0][1], middle.clamp(0, 1), atol=1e-6)
 
 
 def test_a_quantizers_decoded_codewords_are_what_it_reconstructs(build, arrays):
@@ -266,17 +266,17 @@ def test_a_quantizers_decoded_codewords_are_what_it_reconstructs(build, arrays):
     with torch.no_grad():
         index = model(torch.from_numpy(images))[1].taps["index"][:, 0]
     np.testing.assert_allclose(
-        pictures.decoded_codewords(model, index.tolist()), pictures.reconstructed(model, images), atol=1e-6
+        decoded_images.decoded_codewords(model, index.tolist()), decoded_images.reconstructed(model, images), atol=1e-6
     )
 
 
 def test_samples_follow_the_seed_and_need_a_prior(build):
     model = build("vae")
-    first, again, other = (pictures.prior_samples(model, 6, seed) for seed in (0, 0, 1))
+    first, again, other = (decoded_images.prior_samples(model, 6, seed) for seed in (0, 0, 1))
     assert first.shape == (6, 8, 8, 1)
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
-    assert pictures.prior_samples(build("identity"), 6, 0) is None
+    assert decoded_images.prior_samples(build("identity"), 6, 0) is None
 
 
 # --- protocols

@@ -54,7 +54,7 @@ def make_cell(folder: Path, *overrides: str) -> Cell:
 def without_figures() -> Iterator[None]:
     """Within, cells draw nothing: pictures that nobody looks at take most of the time of so small a cell."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("softvq.probes.run.draw_portrait", lambda *_: None)
+        patch.setattr("softvq.probes.run.draw_figures", lambda *_: None)
         yield
 
 

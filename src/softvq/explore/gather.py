@@ -13,8 +13,8 @@ from threadpoolctl import threadpool_limits
 from softvq.console import counted
 from softvq.data.dataset import ImageArrays
 from softvq.data.module import ImageBatches
+from softvq.probes.decoded_images import decoded_codewords, reconstructed
 from softvq.probes.figures import tsne_points
-from softvq.probes.pictures import decoded_codewords, reconstructed
 from softvq.probes.scores import clustering_accuracy
 from softvq.run.load import FinishedRun
 from softvq.run.summary import chosen_words

@@ -15,9 +15,9 @@ from softvq.health import collapse
 from softvq.probes.codes import Codes
 from softvq.probes.drawing import Album
 from softvq.probes.encode import Encoded, check_tap, encode
-from softvq.probes.portrait import draw_portrait
 from softvq.probes.progress import Progress
 from softvq.probes.protocol import Probe, lacking_labels
+from softvq.probes.run_figures import draw_figures
 from softvq.published import PROBE_METRICS
 from softvq.run_folder import whole
 from softvq.training.autoencoder import Autoencoder
@@ -125,7 +125,7 @@ class Probes:
             self.save_latents(encoded, data)
         arrays = data.probed_arrays(self.part)
         try:
-            draw_portrait(self.album, model, arrays, encoded, curve, self.part, self.seed, self.tsne_points)
+            draw_figures(self.album, model, arrays, encoded, curve, self.part, self.seed, self.tsne_points)
         except Exception as error:  # the results do not depend on any picture
             screen.print_warning(f"figures could not be drawn: {type(error).__name__}: {error}")
         return results

@@ -8,7 +8,7 @@ import numpy as np
 
 from softvq.data.dataset import ImageArrays
 from softvq.health import distributions
-from softvq.probes import figures, pictures
+from softvq.probes import decoded_images, figures
 from softvq.probes.drawing import Album, folded, image_grid
 from softvq.probes.encode import Encoded
 from softvq.tracking.curve import read_curve
@@ -24,7 +24,7 @@ CODEWORDS = 64  # of a larger codebook, the most used ones
 COLUMNS = 16  # images in a row
 
 
-def draw_portrait(
+def draw_figures(
     album: Album,
     model: Autoencoder,
     arrays: ImageArrays,
@@ -105,7 +105,7 @@ def _draw_images(album: Album, model: Autoencoder, images: np.ndarray, encoded: 
         "reconstructions",
         f"{part} images above their reconstructions",
         f"The first {len(examples)} {part} images above what the decoder makes of their codes, noise off.",
-        lambda: image_grid([examples, pictures.reconstructed(model, examples)], ("input", "output")),
+        lambda: image_grid([examples, decoded_images.reconstructed(model, examples)], ("input", "output")),
     )
     ends = np.asarray(images[: min(2 * PATHS, len(images) // 2 * 2)])
     if len(ends):
@@ -114,9 +114,11 @@ def _draw_images(album: Album, model: Autoencoder, images: np.ndarray, encoded: 
             f"decoded paths between {part} images, which stand at both ends",
             f"Straight paths in {PATH_STEPS} steps between {len(ends) // 2} pairs of {part} images, which stand at the "
             "ends: what the encoder gives for the two is mixed, goes through the bottleneck and is decoded.",
-            lambda: image_grid(_between(ends / 255, pictures.paths(model, ends, PATH_STEPS)), [""] * (len(ends) // 2)),
+            lambda: image_grid(
+                _between(ends / 255, decoded_images.paths(model, ends, PATH_STEPS)), [""] * (len(ends) // 2)
+            ),
         )
-    samples = pictures.prior_samples(model, SAMPLES, seed)
+    samples = decoded_images.prior_samples(model, SAMPLES, seed)
     if samples is not None:
         album.add(
             "samples",
@@ -139,7 +141,7 @@ def _draw_codewords(album: Album, model: Autoencoder, use: np.ndarray, part: str
     """The codewords decoded: on their grid where they lie on one, else the most used first."""
     grid = model.bottleneck.grid
     order = np.arange(len(use)) if grid else np.argsort(-use, kind="stable")[:CODEWORDS]
-    decoded = pictures.decoded_codewords(model, order.tolist())
+    decoded = decoded_images.decoded_codewords(model, order.tolist())
     if decoded is None:
         return
     where = f"on their grid of {grid[0]} x {grid[1]}" if grid else f"the most used on the {part} set first"
