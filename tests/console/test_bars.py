@@ -76,7 +76,7 @@ def test_errors_that_go_to_a_file_go_there_while_a_bar_is_shown(monkeypatch: pyt
 def test_a_warning_above_a_bar_is_left_whole_however_long(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     screen = screen_on(terminal, terminal, monkeypatch)
-    monkeypatch.setenv("COLUMNS", "40")
+    screen.terminal.width = 40
     bar = bars.Bar("training", 3, 10)
     assert shown_within(20, "\x1b[?7l", terminal)
     long = "so many words " * 20
@@ -100,3 +100,16 @@ def test_a_bar_never_wraps_on_a_terminal_that_has_become_narrower(monkeypatch: p
     assert any("a line a line" in part for part in drawn[::2])
     above = terminal.getvalue().partition("a line")[0]
     assert above.endswith("\x1b[J")  # no piece of a bar that the terminal has broken in two remains beside the line
+
+
+@pytest.mark.timeout(60)
+def test_a_bar_within_a_sweep_says_how_far_that_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    screen = screen_on(terminal, terminal, monkeypatch)
+    screen.terminal.width = 100
+    monkeypatch.setattr(screen, "around", lambda: "4 of 16 cells, 12 min left")
+    bar = bars.Bar("training", 12_345, 40_000)
+    bar.at(12_345, 40_000, "loss 0.1234  123/s")
+    assert shown_within(20, "4 of 16 cells, 12 min left: training", terminal)
+    assert shown_within(20, "loss 0.1234  123/s", terminal)  # nothing of it is cut off
+    bar.close()

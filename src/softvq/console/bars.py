@@ -58,6 +58,8 @@ def narrow() -> Column:
 class Bar:
     """A bar on one line of the terminal: name, bar, count, what else is told of it, time left.
 
+    In a sweep it begins with how far that is.
+
     Args:
         name: what goes on.
         done: where it starts.
@@ -66,20 +68,26 @@ class Bar:
     """
 
     def __init__(self, name: str, done: int, total: int | None, after_s: float = 0) -> None:
+        self._name = name
+        wide = screen.terminal.width >= WIDE and not screen.around()
         self._progress = LineProgress(
             TextColumn("{task.description}", table_column=narrow()),
-            BarColumn(30 if screen.terminal.width >= WIDE else 10, table_column=narrow()),
+            BarColumn(30 if wide else 10, table_column=narrow()),
             MofNCompleteColumn(table_column=narrow()),
             TextColumn("{task.fields[told]}", table_column=narrow()),
             TimeRemainingColumn(table_column=narrow()),
             speed_estimate_period=PACE_S,
         )
-        self._number = self._progress.add_task(name, total=total, completed=done, told="")
+        self._number = self._progress.add_task(self._described(), total=total, completed=done, told="")
         self._progress.advance(self._number, 0)  # the speed is measured from now on
         self._timer = threading.Timer(after_s, self._progress.start)
         self._timer.daemon = True
         screen.closing.append(self.close)
         self._timer.start()
+
+    def _described(self) -> str:
+        around = screen.around()
+        return f"{around}: {self._name}" if around else self._name
 
     @property
     def task(self) -> Task:
@@ -88,7 +96,7 @@ class Bar:
 
     def at(self, done: int, total: int, told: str = "") -> None:
         """Moves it on."""
-        self._progress.update(self._number, completed=done, total=total, told=told)
+        self._progress.update(self._number, description=self._described(), completed=done, total=total, told=told)
 
     def close(self) -> None:
         """Takes it away; harmless when repeated."""

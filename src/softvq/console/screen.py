@@ -49,6 +49,7 @@ class Screen:
         self._errors = _console(SafeStream(lambda: sys.stderr))
         self._logs: dict[Path, Console] = {}
         self.closing: list[Callable[[], None]] = []  # what takes the bars away that are shown
+        self.around: Callable[[], str] = str  # how far the sweep is in which a bar is shown; empty outside of one
 
     def mute(self) -> None:
         """Writes to the runs' logs alone, in a worker whose sweep tells how far it is."""

@@ -39,6 +39,7 @@ class SweepProgress:
                 TextColumn("{task.fields[told]}", table_column=narrow()), BarColumn(20, table_column=narrow())
             )
             self._number = self._line.add_task("", total=total, told=self.told())
+        self._around = not in_workers  # the bars of the cells themselves tell how far the sweep is
 
     def expect(self, cells: Sequence[PlannedCell], keys: Sequence[str]) -> None:
         """Says which cells are going to run next, and which of their settings tell them apart."""
@@ -49,6 +50,8 @@ class SweepProgress:
         if self._line is not None:
             screen.closing.append(self.close)
             self._line.start()
+        if self._around:
+            screen.around = self.told
         return self
 
     def __exit__(self, *error: Any) -> None:
@@ -56,6 +59,7 @@ class SweepProgress:
 
     def close(self) -> None:
         """Removes the line from the terminal; may be called again."""
+        screen.around = str
         if self._line is not None:
             self._line.stop()
             if self.close in screen.closing:
