@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from softvq.run_folder import RunFolder, UnwritableError, whole, write_json, write_text
+from softvq.run_folder import RunFolder, UnwritableError, refuse_foreign, whole, write_json, write_text
 
 CONFIG = "seed: 0\nresult_settings:\n  seed: 0\n"
 
@@ -227,3 +227,53 @@ def test_other_errors_stay_what_they_are_and_leave_nothing_half(tmp_path: Path) 
     with pytest.raises(RuntimeError, match="a bug"):
         write()
     assert files_of(tmp_path) == []
+
+
+MARKS = {"config.json": rb'\{"library": "softvq"', "README.md": rb"---\s*library: softvq", "weights": None}
+OURS = {"config.json": '{"library": "softvq"}', "README.md": "---\nlibrary: softvq", "weights": "x"}
+
+
+@pytest.mark.parametrize(
+    ("there", "refused"),
+    [
+        ({}, ""),
+        (OURS, ""),
+        ({"config.json": OURS["config.json"]}, ""),  # an export that was interrupted
+        ({"config.json": "", "README.md": ""}, ""),
+        ({"notes.md": "somebody's"}, ""),
+        ({**OURS, "README.md": "# My project"}, "README.md"),
+        ({"weights": "somebody's"}, "weights"),
+        ({"config.json": "{}", "weights": "somebody's"}, "config.json, weights"),
+    ],
+)
+def test_only_what_softvq_has_written_is_overwritten(there: dict[str, str], refused: str, tmp_path: Path) -> None:
+    for name, text in there.items():
+        (tmp_path / name).write_text(text)
+    files = {tmp_path / name: mark for name, mark in MARKS.items()}
+    if not refused:
+        refuse_foreign(files)
+        return
+    with pytest.raises(ValueError, match=f"{tmp_path} holds {refused} of somebody's own"):
+        refuse_foreign(files)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "dangling", "folder"])
+def test_what_is_no_file_is_never_taken_for_one_of_softvqs(kind: str, tmp_path: Path) -> None:
+    make = {"pipe": os.mkfifo, "dangling": lambda path: path.symlink_to("nowhere"), "folder": Path.mkdir}[kind]
+    make(tmp_path / "config.json")
+    with pytest.raises(ValueError, match=r"config\.json of somebody's own"):
+        refuse_foreign({tmp_path / "config.json": MARKS["config.json"]})
+
+
+@pytest.mark.parametrize(
+    "name", ["metrics.json", "figures/tsne.png", "figures/curve.pdf", "evaluations/fast-z_e-x.json"]
+)
+def test_what_a_killed_process_had_not_written_whole_is_removed(name: str, tmp_path: Path) -> None:
+    folder = fill(tmp_path)
+    place = tmp_path / name
+    partial, own = place.with_name(f".{place.name}.123"), place.with_name(".notes.123")
+    for file in (partial, own):
+        file.write_text("half")
+    folder.remove_partial()
+    assert not partial.exists()
+    assert own.exists()

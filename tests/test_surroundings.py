@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from softvq.surroundings import speak_utf8
+
 IMPORT = "from softvq.surroundings import shut_out_matplotlib_settings as f; f(); import matplotlib as m; "
 
 
@@ -41,3 +43,16 @@ def test_a_folder_that_was_removed_is_one_line(tmp_path: Path) -> None:
         [sys.executable, "-c", program], cwd=tmp_path / "gone", capture_output=True, text=True, timeout=120, check=False
     )
     assert (done.returncode, done.stderr) == (1, "error: the current folder was removed; change to another one\n")
+
+
+def test_a_program_that_could_name_no_file_with_an_accent_begins_anew_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[list[str]] = []
+    monkeypatch.setenv("PYTHONUTF8", "0")
+    monkeypatch.setattr("os.execv", lambda program, arguments: begun.append(arguments))
+    monkeypatch.setattr("sys.orig_argv", ["python", "train.py", "seed=1"])
+    speak_utf8()
+    assert not begun  # the tests' own encoding will do
+    monkeypatch.setattr("sys.getfilesystemencoding", lambda: "ascii")
+    speak_utf8()
+    speak_utf8()
+    assert begun == [[sys.executable, "-X", "utf8", "train.py", "seed=1"]]

@@ -7,8 +7,9 @@ import errno
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ PREVIOUS = "previous.ckpt"  # the checkpoint before the last
 FIGURES = ("reconstructions", "tsne", "codebook_use", "health", "curve", "interpolation", "samples", "codewords")
 EXPLORED = "explore.html"  # a page to look into a run's code
 HARMLESS = (".lock", "tensorboard", "wandb", ".DS_Store")  # may lie in a folder before its run has written a file
+SHOWN = 3  # of somebody's own files, in a message
 DATE = rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d "  # with which the log of a run begins
 
 
@@ -77,32 +79,36 @@ class RunFolder:
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(unusable(FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self.path))))
         if foreign := self.foreign_files():
-            named = ", ".join(repr(name) for name in foreign[:3]) + (" ..." if len(foreign) > 3 else "")
+            named = ", ".join(map(repr, foreign[:SHOWN])) + (" ..." if len(foreign) > SHOWN else "")
             raise ValueError(
                 f"{self.path} holds files that are no run's ({named}); choose an empty or a new folder "
                 "(hydra.run.dir=PATH, of a sweep hydra.sweep.dir=PATH)"
             )
 
     def foreign_files(self) -> list[str]:
-        """The files of a folder in which nothing is certainly a run's; empty ones do not count."""
+        """Some files of a folder in which nothing is certainly a run's; empty ones do not count.
+
+        It is no more than a few, as the folder may be somebody's home, or the whole disk.
+        """
         marks = [
             (self.config, rb"^result_settings:"),
             (self.metrics, rb'"config_hash":'),
             (self.failure, rb'"traceback":'),
             (self.checkpoint, rb"PK.*config_hash"),
         ]
-        if not self.path.is_dir() or any(_begins_with(file, rb"(?ms).*" + mark) for file, mark in marks):
+        if not self.path.is_dir() or any(begins_with(file, rb"(?ms).*" + mark) for file, mark in marks):
             return []
-        return sorted(
+        partial = self._partial()
+        foreign = (
             str(file.relative_to(self.path))
-            for entry in self.path.iterdir()
+            for entry in sorted(self.path.iterdir())
             if entry.name not in HARMLESS
-            for file in ([entry, *entry.rglob("*")] if entry.is_dir() else [entry])
-            if not file.is_dir()
-            and file not in self._partial()
+            for file in _files_of(entry)
+            if file not in partial
             and not (file.is_file() and file.stat().st_size == 0)
-            and not (file == self.log and _begins_with(file, DATE))
+            and not (file == self.log and begins_with(file, DATE))
         )
+        return list(islice(foreign, SHOWN + 1))
 
     def start_over(self) -> None:
         """Removes what an earlier run wrote, its log excepted; nothing else.
@@ -134,7 +140,7 @@ class RunFolder:
         figures = [
             file for file in self.figures.glob("*") if file.stem in FIGURES and file.suffix in (".png", ".pdf", ".svg")
         ]
-        evaluations = [file for file in self.evaluations.glob("*.json") if _begins_with(file, rb'(?s).*"config_hash":')]
+        evaluations = [file for file in self.evaluations.glob("*.json") if begins_with(file, rb'(?s).*"config_hash":')]
         codes = [file.with_suffix(".npz") for file in evaluations]
         return [*figures, self.figures / "captions.md", *codes, *evaluations, self.path / EXPLORED]
 
@@ -145,13 +151,28 @@ class RunFolder:
 
     def _partial(self) -> list[Path]:
         """The neighbours, named by the process's number, to which files are written before they get their names."""
-        captions = self.figures / "captions.md"
-        written = (self.config, self.metrics, self.failure, self.curve, self.latents, self.checkpoint, captions)
-        found = [partial for file in written for partial in file.parent.glob(f".{file.name}.*")]
+        files = (self.config, self.metrics, self.failure, self.curve, self.latents, self.checkpoint)
+        names = [str(file.relative_to(self.path)) for file in files]
+        pictures = [f"figures/{stem}.*" for stem in FIGURES]
+        written = [*names, *pictures, "figures/captions.md", "evaluations/*.json", "evaluations/*.npz"]
+        found = [
+            partial
+            for folder, _, name in (path.rpartition("/") for path in written)
+            for partial in (self.path / folder).glob(f".{name}.*")
+        ]
         return [partial for partial in found if partial.is_file() and partial.suffix[1:].isdigit()]
 
 
-def _begins_with(file: Path, pattern: bytes) -> bool:
+def _files_of(entry: Path) -> Iterator[Path]:
+    """What is no folder, from an entry of a folder downwards; links are not followed."""
+    if not entry.is_dir():
+        yield entry
+        return
+    for folder, _, names in os.walk(entry):
+        yield from (Path(folder, name) for name in sorted(names))
+
+
+def begins_with(file: Path, pattern: bytes) -> bool:
     """Whether the first megabyte of a regular file matches a pattern."""
     try:
         if not file.is_file():
@@ -160,6 +181,28 @@ def _begins_with(file: Path, pattern: bytes) -> bool:
             return re.match(pattern, opened.read(2**20)) is not None
     except OSError:
         return False
+
+
+def refuse_foreign(files: Mapping[Path, bytes | None]) -> None:
+    """Refuses to write over files that are somebody's own.
+
+    Args:
+        files: to be written -> how one begins that softvq has written; None for a file that does not tell, and that is
+            taken for one of softvq's where another of them is.
+
+    Raises:
+        ValueError: naming some of them.
+    """
+    there = [file for file in files if os.path.lexists(file) and not (file.is_file() and file.stat().st_size == 0)]
+    marks = {file: mark for file in there if (mark := files[file]) is not None}
+    own = {file for file, mark in marks.items() if begins_with(file, mark)}
+    foreign = [file for file in there if file not in own and (file in marks or not own)]
+    if foreign:
+        named = ", ".join(file.name for file in foreign[:SHOWN]) + (" ..." if len(foreign) > SHOWN else "")
+        raise ValueError(
+            f"{foreign[0].parent} holds {named} of somebody's own, which would be overwritten; "
+            "choose another folder with --out DIR"
+        )
 
 
 def unusable(error: OSError) -> str:

@@ -25,7 +25,7 @@ from softvq.config.targets import (
     named_in,
     targets,
 )
-from softvq.run.load import load_run
+from softvq.run.load import load_run, trusted_here
 from softvq.run_folder import DamagedFileError
 
 # What runs what an argument says, by itself or through names that modules of ours happen to know.
@@ -127,6 +127,22 @@ def test_what_the_user_named_elsewhere_is_trusted(tmp_path: Path) -> None:
     (tmp_path / "bottleneck" / "odd.yaml").write_bytes(b"\xff_target_: 'odd.Odd'\n")
     assert named_in([tmp_path]) == {"half.Half", "odd.Odd"}
     check_recorded({"bottleneck": {"_target_": "half.Half"}}, "config.yaml", named_in([tmp_path]))
+
+
+def test_a_runs_own_folder_vouches_for_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody who changes to a run's folder to look at it has that run's `conf/` in front of them, not their own."""
+    for place in ("mine", "run"):
+        (tmp_path / place / "conf" / "bottleneck").mkdir(parents=True)
+        (tmp_path / place / "conf" / "bottleneck" / "half.yaml").write_text("_target_: half.Half\n")
+    (tmp_path / "run" / "below").mkdir()
+    (tmp_path / "run" / "below" / "conf").symlink_to("../conf")
+    (tmp_path / "link").symlink_to("run")
+    monkeypatch.chdir(tmp_path / "mine")
+    assert trusted_here(tmp_path / "run") == {"half.Half"}
+    for place in ("run", "run/below", "link"):
+        monkeypatch.chdir(tmp_path / place)
+        for run in (tmp_path / "run", tmp_path / "link"):
+            assert trusted_here(run) == set()
 
 
 @pytest.mark.parametrize("value", ["${oc.env:HOME}", "a${bottleneck.K}", "${run_name:logs}", "${oc.decode:'1'}"])

@@ -26,6 +26,19 @@ class TestScreen:
         assert captured.err == "error: data.dir [x] is missing\nwarning: slow\n"
         assert captured.out == ""
 
+    def test_nothing_that_is_shown_is_a_command_to_the_terminal(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        screen = Screen()
+        with screen.logged(tmp_path / "run.log"):
+            for show in (screen.print, screen.print_error, screen.print_warning, screen.print_end):
+                show("runs/\x1b[2J\x9b2J\u202e\rx\n  of seed 0")
+        captured = capsys.readouterr()
+        for text in (captured.out, captured.err, (tmp_path / "run.log").read_text()):
+            assert not set(text) & set("\x1b\x9b\u202e\r")
+            assert "[2J" in text
+            assert "\n  of seed 0\n" in text
+
     def test_a_real_warning_is_one_line_on_the_terminal_and_in_the_log(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:

@@ -131,6 +131,71 @@ def test_what_cannot_be_exported_is_said_in_a_line(tmp_path: Path, capsys: pytes
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("name", ["README.md", "config.json", "model.safetensors"])
+def test_somebodys_own_files_are_not_overwritten(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(tmp_path / "run", "data=digits", "bottleneck=identity", *SMALL_MLP)
+    own = tmp_path / "project" / name
+    own.parent.mkdir()
+    own.write_text("mine")
+    assert main([str(tmp_path / "run"), "--out", str(own.parent)]) == 1
+    assert f"holds {name} of somebody's own" in capsys.readouterr().err
+    assert [(file.name, file.read_text()) for file in own.parent.iterdir()] == [(name, "mine")]
+
+
+@pytest.fixture(scope="module")
+def exports(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The exports of two runs that differ in their seeds, without ONNX."""
+    root = tmp_path_factory.mktemp("exports")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("softvq.library.export.write_onnx", lambda *_: None)
+        for seed in ("0", "1"):
+            run(root / f"run-{seed}", "data=digits", "bottleneck=vq", "bottleneck.K=8", f"seed={seed}", *SMALL_MLP)
+            export_run(root / f"run-{seed}", root / seed)
+    return [root / "0", root / "1"]
+
+
+def test_weights_that_are_not_those_of_the_description_are_refused(exports: list[Path], tmp_path: Path) -> None:
+    """Another run's, as when an export is broken off in a folder of another one; and a damaged byte."""
+    whole = (exports[0] / "model.safetensors").read_bytes()
+    damaged = bytes([*whole[:-9], whole[-9] ^ 1, *whole[-8:]])
+    for content in ((exports[1] / "model.safetensors").read_bytes(), damaged, b"", whole[:-4]):
+        (tmp_path / "config.json").write_bytes((exports[0] / "config.json").read_bytes())
+        (tmp_path / "model.safetensors").write_bytes(content)
+        with pytest.raises(
+            ValueError, match=r"model\.safetensors cannot be read: it is not the file that config\.json"
+        ):
+            softvq.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "refused"),
+    [
+        ("config.bottleneck.K", 10**12, r"bottleneck\.codebook is \(8, 64\), here \(1000000000000, 64\)"),
+        ("config.bottleneck.K", "x", "no exported model's"),
+        ("config.bottleneck._target_", "torch.load", "which is no part of softvq"),
+        ("config.network.encoder", None, "no exported model's"),
+        ("image_shape", "abc", "no exported model's"),
+        ("image_shape", [8, 8], "no exported model's"),
+        ("pixel_variance", None, "no exported model's"),
+        ("metrics", 5, "no exported model's"),
+    ],
+)
+def test_a_description_that_was_changed_is_refused_in_a_line(
+    key: str, value: object, refused: str, exports: list[Path], tmp_path: Path
+) -> None:
+    description = json.loads((exports[0] / "config.json").read_text())
+    *above, last = key.split(".")
+    node = description
+    for name in above:
+        node = node[name]
+    node[last] = value
+    (tmp_path / "config.json").write_text(json.dumps(description))
+    (tmp_path / "model.safetensors").write_bytes((exports[0] / "model.safetensors").read_bytes())
+    with pytest.raises(ValueError, match=refused) as error:
+        softvq.load(tmp_path)
+    assert len(str(error.value).splitlines()) == 1
+
+
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"format": 1}', b"\xff"])
 def test_a_damaged_description_is_named(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_bytes(content)

@@ -1,6 +1,7 @@
 """Figures of numbers: what they show, whatever a user's Matplotlib is set to; equal input gives equal bytes."""
 
 import itertools
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -61,6 +62,18 @@ def test_further_formats_stand_beside_the_png(tmp_path):
     assert (tmp_path / "use.pdf").read_bytes().startswith(b"%PDF")
     assert b"<svg" in (tmp_path / "use.svg").read_bytes()
     assert {path.name for path in tmp_path.iterdir()} == {"use.png", "use.pdf", "use.svg", "captions.md"}
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to(path.with_name("elsewhere.txt"))])
+def test_a_picture_takes_the_place_of_whatever_has_its_name(tmp_path, make):
+    """A pipe would wait for a reader, and through a link somebody's file would be overwritten."""
+    (tmp_path / "elsewhere.txt").write_text("somebody's")
+    make(tmp_path / "map.png")
+    album(tmp_path).add("map", "a map", "What it shows.", lambda: figures.new_figure(1, 1))
+    assert picture(tmp_path / "map.png").shape == (150, 150, 3)
+    assert not (tmp_path / "map.png").is_symlink()
+    assert (tmp_path / "elsewhere.txt").read_text() == "somebody's"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["captions.md", "elsewhere.txt", "map.png"]
 
 
 def test_equal_pictures_have_equal_bytes(tmp_path):

@@ -77,6 +77,11 @@ VALUES: list[tuple[str, str]] = [
     ("hydra.run.dir=", "hydra.run.dir must be a folder's path, got ''"),
     ("probes.name=..", "probes.name must be a name"),
     ("probes.name=null", "probes.name must be a name, got null"),
+    *((f"{key}=a/b", f"{key} must be a name, which has no slash") for key in ("experiment_name", "data.name")),
+    ("probes.name=../x", "probes.name must be a name, which has no slash, got '../x'"),
+    # references to other values
+    ("trainer.max_steps=${optimizer.lr}", "trainer.max_steps must be a whole number, got 0.0003"),
+    ("seed=${experiment_name}", "seed must be a whole number, got '"),
     # protocols
     ("probes.tap=5", "probes.tap must be text, got 5"),
     ("probes.tap=null", "probes.tap must be text, got null"),
@@ -147,6 +152,20 @@ MISSING: list[tuple[str, str]] = [
 ]
 
 TYPED: list[tuple[str, str]] = [
+    # choices that are written as files
+    *(
+        (f"bottleneck={choice}", f"bottleneck has no choice {choice}; there are ")
+        for choice in ("vq.yaml", "../bottleneck/vq", "/etc/passwd", "vq/", "./vq")
+    ),
+    ("logger=[csv,../logger/csv]", "logger has no choice ../logger/csv; there are csv, "),
+    ("bottleneck=vae +bottleneck=vq", "bottleneck is chosen already; write bottleneck=vq"),
+    # classes that nothing builds
+    ("+mine={part:{_target_:os.system}}", "mine.part._target_ has no effect here"),
+    ("+trainer.mine._target_=torch.nn.Linear", "trainer.mine._target_ has no effect here"),
+    # Hydra's own settings
+    ("hydra.verbose=5", "a setting under hydra does not fit"),
+    ("hydra.job.chdir=maybe", "hydra.job.chdir=maybe: Value 'maybe' is not a valid bool"),
+    ("hydra.run.dir=/", "/ holds files that are no run's ("),
     # words from elsewhere
     ("lr=0.1", "there is no key lr; write optimizer.lr=0.1"),
     ("learning_rate=0.1", "write optimizer.lr=0.1"),

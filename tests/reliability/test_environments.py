@@ -14,11 +14,16 @@ LEFT_BY_LAUNCHERS = {
     **dict.fromkeys(("LOCAL_RANK", "RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID", "SLURM_LOCALID"), "1"),
     **dict.fromkeys(("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_RANK", "PMI_RANK"), "1"),
     **dict.fromkeys(("WORLD_SIZE", "LOCAL_WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_NTASKS"), "2"),
+    **dict.fromkeys(("JSM_NAMESPACE_RANK", "JSM_NAMESPACE_LOCAL_RANK", "PALS_RANKID", "MV2_COMM_WORLD_RANK"), "1"),
+    **{"JSM_NAMESPACE_SIZE": "2", "LSB_JOBID": "7", "LSB_DJOB_RANKFILE": "/nonexistent", "LSB_HOSTS": "a b"},
+    **{"KUBERNETES_PORT": "tcp://10.0.0.1:443", "TPU_PROCESS_ADDRESSES": "a:1,b:1", "CLOUD_TPU_TASK_ID": "1"},
+    **{"TORCHELASTIC_RUN_ID": "7", "SLURM_NODELIST": "a,b", "SLURM_CPUS_PER_TASK": "none"},
     **{"MASTER_ADDR": "10.0.0.1", "MASTER_PORT": "1", "SLURM_JOB_ID": "7", "SLURM_JOB_NAME": "train"},
 }
 ENVIRONMENTS = {
     "ranks that a cluster left": LEFT_BY_LAUNCHERS,
     "ascii": {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"},
+    "nothing but ascii": {"PYTHONUTF8": "0", "LC_ALL": "C"},
     "warnings are errors": {"PYTHONWARNINGS": "error"},
     "nowhere to keep anything": {"TMPDIR": "/nonexistent", "HOME": "/nonexistent", "XDG_CACHE_HOME": "/proc/x"},
     "no terminal to speak of": {"COLUMNS": "1", "LINES": "0", "TERM": ""},

@@ -7,12 +7,17 @@ the names as they are, both with no more content than was synced.
 
 import json
 import os
+import random
+import shutil
 import stat
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cells import SMALL_MLP, make_cell, results, run
+from disks import ext4_disk
+from forks import start, wait
 
 from softvq.run.complete import complete
 
@@ -29,6 +34,7 @@ SETTINGS = (
     "trainer.checkpoint_time_fraction=0",
     *SMALL_MLP,
 )
+CHANCE = random.Random(0)
 Image = tuple[tuple[str, bytes], ...]
 
 
@@ -103,3 +109,37 @@ def test_a_run_goes_on_from_whatever_a_power_loss_leaves(tmp_path: Path, monkeyp
         assert results(json.loads((folder / "metrics.json").read_text())) == expected
         assert (folder / "metrics.csv").read_bytes() == curve
     print(f"{len(disk.images)} worst cases")
+
+
+@pytest.mark.process
+def test_a_real_disk_that_loses_power_holds_a_run_that_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ext4 on a file: a copy of the file is what the disk would hold if the power failed at that moment."""
+    monkeypatch.setattr("softvq.probes.drawing.Album.add", lambda *_: None)
+    settings = (*SETTINGS, "trainer.max_steps=150", f"data.root={tmp_path}")
+    expected = results(run(tmp_path / "whole", *settings))
+    image = tmp_path / "image"
+    with ext4_disk(image, tmp_path / "disk", megabytes=24) as disk:
+        pid = start(lambda: run(disk / "run", *settings) and None, tmp_path / "log")
+        copies = [copied(image, tmp_path / "copy-0")]
+        while (status := wait(pid, CHANCE.uniform(0, 0.3))) is None:
+            copies.append(copied(image, tmp_path / f"copy-{len(copies)}"))
+        assert status == 0, (tmp_path / "log").read_text()
+        for _ in range(4):
+            copies.append(copied(image, tmp_path / f"copy-{len(copies)}"))
+            time.sleep(0.2)
+    began, finished = 0, 0
+    for number, copy in enumerate(copies):
+        with ext4_disk(copy, tmp_path / f"disk-{number}") as disk:
+            began += (disk / "run" / "checkpoints" / "last.ckpt").exists()
+            finished += (disk / "run" / "metrics.json").exists()
+            (outcome,) = complete([make_cell(disk / "run", *settings)])
+            assert outcome.status in ("finished", "skipped"), outcome.message
+            assert results(json.loads((disk / "run" / "metrics.json").read_text())) == expected
+    assert finished >= 4
+    assert began > finished
+    print(f"{len(copies)} times without power, {began} after the first checkpoint, {finished} after the end")
+
+
+def copied(image: Path, copy: Path) -> Path:
+    shutil.copyfile(image, copy)
+    return copy

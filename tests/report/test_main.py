@@ -7,16 +7,19 @@ import sys
 from pathlib import Path
 
 import pytest
-from report_runs import write_evaluation, write_hostile, write_run, write_table
+from report_runs import write_evaluation, write_hostile, write_json, write_run, write_table
 
+from softvq.bounded_files import read_json
 from softvq.report.__main__ import main
 from softvq.report.read.collection import collect
 from softvq.report.read.runs_csv import runs_csv
 from softvq.report.write.figure_4 import panels
 from softvq.report.write.markdown import markdown
 from softvq.report.write.results import results
+from softvq.seals import sealed
 
 OUTPUTS = ("tables.md", "tables.tex", "results.json", "runs.csv", "evaluations.csv", "report.html")
+EVALUATION = "evaluations/fast-z_e-mnist.json"
 COMMITTED = Path(__file__).parents[2] / "docs" / "results" / "runs.csv"
 
 
@@ -163,6 +166,42 @@ def test_hostile_names_write_no_file_outside_the_report(tmp_path, capsys):
     plots = list(tmp_path.rglob("*escaped*"))
     assert [plot.parent for plot in plots] == [tmp_path / "out" / "report" / "plots"]
     assert capsys.readouterr().out.strip().isprintable()
+
+
+@pytest.mark.parametrize("name", ["tables.md", "results.json", "runs.csv", "report.html", "plots/table_1.svg"])
+def test_somebodys_own_files_are_not_overwritten(logs, tmp_path, capsys, name):
+    own = tmp_path / name
+    own.parent.mkdir(exist_ok=True)
+    own.write_text("# Results\n\nof my thesis\n")
+    assert main([str(logs), "--out", str(tmp_path)]) == 1
+    assert re.fullmatch(rf"error: .* holds {own.name} of somebody's own.*--out DIR\n", capsys.readouterr().err)
+    assert own.read_text() == "# Results\n\nof my thesis\n"
+    assert [path for path in tmp_path.rglob("*") if path.is_file() and ".cache" not in path.parts] == [own]
+
+
+def test_a_report_takes_the_place_of_an_earlier_one(logs, report, tmp_path, capsys):
+    for kept in (["runs.csv"], OUTPUTS):  # also of one that was broken off
+        out = tmp_path / str(len(kept))
+        out.mkdir()
+        for name in kept:
+            shutil.copy(report[0] / name, out)
+        assert main([str(logs), "--out", str(out)]) == 0, capsys.readouterr().err
+
+
+def test_a_run_whose_numbers_were_changed_is_damaged(tmp_path):
+    for name in ("whole", "changed"):
+        folder = write_run(tmp_path / name)
+        write_json(folder / "metrics.json", sealed(read_json(folder / "metrics.json")))
+        write_json(write_evaluation(folder, "fast", "z_e", (0.5, 0.5, 0.5)), sealed(read_json(folder / EVALUATION)))
+    for file in ("metrics.json", EVALUATION):
+        path = tmp_path / "changed" / file
+        text = path.read_text()
+        path.write_text(text.replace("0.5", "0.6", 1))
+        found = collect([tmp_path])
+        problems = [remark.reason for remark in found.damaged] + [p for run in found.runs for p in run.problems]
+        assert problems == [f"{file}: its numbers are not those that were written: their checksum does not match"]
+        path.write_text(text)
+    assert collect([tmp_path]).counts()["finished"] == 2
 
 
 def test_an_empty_folder_gives_the_papers_numbers_alone(tmp_path, capsys):

@@ -1,5 +1,6 @@
 """A finished run is probed again: with its own numbers, at another tap, from another folder, in its precision."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from cells import QUICK, ROOT, SMALL_MLP, evaluate, run
 from image_files import write_arrays
 
 from softvq.run_folder import DamagedFileError
+from softvq.seals import is_whole
 
 
 @pytest.mark.parametrize(
@@ -31,6 +33,36 @@ def test_a_finished_run_can_be_probed_again_at_another_tap(tmp_path: Path) -> No
     assert (tmp_path / "evaluations" / "fast-z_q-digits.json").exists()
     with pytest.raises(ValueError, match=r"probes\.tap is 'nothing'"):
         evaluate(tmp_path, "probes.tap=nothing")
+
+
+def test_another_evaluation_never_takes_the_place_of_an_earlier_one(tmp_path: Path) -> None:
+    """Of other settings, of another run in the same folder, of what is no evaluation; the same one is made again."""
+    for seed in (0, 1):
+        run(tmp_path / f"{seed}", "data=digits", "bottleneck=identity", f"seed={seed}", *SMALL_MLP)
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "fast-z_e-digits-seed-5.json").write_text("[]")
+    expected = []
+    for number, settings in enumerate(
+        [
+            (),
+            ("probes.train_limit=100",),
+            ("probes.clustering.n_init=3",),
+            ("probes.seed=5",),
+            ("probes.tsne_points=9",),
+        ]
+    ):
+        for seed in (0, 1):
+            expected.append(evaluate(tmp_path / f"{seed}", f"out={out}", *settings)["probes"])
+            if number != 4:  # no setting that decides a number
+                assert len(list(out.glob("*.json"))) == len(expected) + 1
+    names = sorted(path.name for path in out.glob("*.json"))
+    assert len(names) == 9
+    assert names.count("fast-z_e-digits.json") == 1
+    assert (out / "fast-z_e-digits-seed-5.json").read_text() == "[]"
+    kept = [json.loads((out / name).read_text()) for name in names if "seed-5.json" not in name]
+    assert len({(found["config_hash"], json.dumps(found["protocol"])) for found in kept}) == 8
+    assert all(is_whole(found) and found["probes"] in expected for found in kept)
 
 
 def test_a_checkpoint_that_is_not_the_runs_last_one_is_not_evaluated(tmp_path: Path) -> None:

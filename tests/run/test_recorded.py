@@ -7,13 +7,16 @@ from shutil import copytree
 from typing import Any
 
 import pytest
+import torch
 import yaml
-from cells import SMALL_MLP, run
+from cells import SMALL_MLP, run, start
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from softvq.run.load import load_run
 from softvq.run_folder import DamagedFileError
+from softvq.training.checkpoint import read_checkpoint
+from softvq.training.checkpoint_content import STEPS_TAKEN
 
 ODD = [None, "x", "a\x1b[2Jb\nc", -1, 10**30, 1.5, [], {}, [1, 2], {"a": 1}, True]
 
@@ -63,6 +66,35 @@ def test_any_value_in_any_place_is_taken_or_refused_in_a_line(draw: st.DataObjec
     except ValueError as error:
         said = str(error)
     assert re.fullmatch(r"[^\x00-\x1f]*(\n  [^\x00-\x1f]*)*", said), key
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("probes.clustering_accuracy", 0.99), ("diagnostics.perplexity", 7.5), ("parameters", 1)]
+)
+def test_numbers_that_are_not_those_that_were_written_are_refused(
+    key: str, value: Any, finished: Path, tmp_path: Path
+) -> None:
+    copytree(finished, tmp_path / "run")
+    metrics = changed(read(finished)["metrics.json"], tuple(key.split(".")), value)
+    (tmp_path / "run" / "metrics.json").write_text(json.dumps(metrics))
+    with pytest.raises(DamagedFileError, match="their checksum does not match"):
+        load_run(tmp_path / "run")
+    outcome = start(tmp_path / "run", "data=digits", "bottleneck=vq", "bottleneck.K=8", *SMALL_MLP)
+    assert (outcome.status, "their checksum does not match" in outcome.message) == ("failed", True)
+    assert not (tmp_path / "run" / "failure.json").exists()
+
+
+def test_weights_of_another_step_than_the_results_are_refused(finished: Path, tmp_path: Path) -> None:
+    copytree(finished, tmp_path / "run")
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    content = read_checkpoint(last)
+    content["loops"]["fit_loop"][STEPS_TAKEN[1]]["total"]["completed"] = 3
+    torch.save({**content, "global_step": 3, "run": {**content["run"], "step": 3}}, last)
+    with pytest.raises(DamagedFileError, match="it is of step 3, the results are of step 4"):
+        load_run(tmp_path / "run").model()
+    last.unlink()
+    with pytest.raises(DamagedFileError, match=r"last\.ckpt is damaged or no run's: it is missing"):
+        load_run(tmp_path / "run").model()
 
 
 @pytest.mark.parametrize(

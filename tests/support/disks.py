@@ -1,6 +1,7 @@
 """Disks that are full or cannot be written, for tests that may mount them."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,23 @@ def small_disk(folder: Path, kilobytes: int) -> Iterator[Path]:
     """An empty disk of so many kilobytes at `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     _mount("-t", "tmpfs", "-o", f"size={kilobytes}k", "none", folder)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@contextmanager
+def ext4_disk(image: Path, folder: Path, megabytes: int = 0) -> Iterator[Path]:
+    """A disk of ext4 at `folder`, all of it in the file `image`; a new one of so many megabytes, or the one there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if megabytes:
+        with image.open("wb") as file:
+            file.truncate(megabytes * 2**20)
+        if not shutil.which("mkfs.ext4"):
+            pytest.skip("not installed: mkfs.ext4 (Debian: e2fsprogs)")
+        subprocess.run(["mkfs.ext4", "-q", "-E", "lazy_itable_init=0", image], check=True)
+    _mount("-o", "loop", image, folder)
     try:
         yield folder
     finally:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hydra.core.singleton import Singleton
-from hydra.core.utils import JobReturn
+from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from omegaconf import OmegaConf
 
@@ -118,6 +118,10 @@ class SlurmLauncher(SubmititLauncher):
                 state = None if states is None else states.get(name, "CANCELLED")
                 if job.paths.result_pickle.exists():
                     returns[number] = returned(overrides, lambda job=job: job.results()[0])
+                    if signum is None and (where := stopped_at(returns[number])) is not None:
+                        state = (queue_states([name]) or {}).get(name, "CANCELLED")
+                        message = f"Slurm job {name} ended as {state} at {where}; see {job.paths.stderr}"
+                        returns[number] = LostJob(overrides, RuntimeError(message))
                 elif signum is not None:
                     returns[number] = LostJob(overrides, stop.Stopped(signum))
                 elif state is not None and state not in UNDER_WAY:
@@ -130,6 +134,13 @@ class SlurmLauncher(SubmititLauncher):
                     del waiting[name]
                     self.tell(number, returns[number])
         return [returns[number] for number in sorted(returns)]
+
+
+def stopped_at(answer: JobReturn) -> str | None:
+    """Where the cells of a job stopped that Slurm told to stop, as by `scancel`; None if it was not."""
+    outcomes = answer.return_value if answer.status == JobStatus.COMPLETED else None
+    stopped = [outcome.message for outcome in outcomes or () if outcome.status == "stopped"]
+    return "; ".join(stopped) if stopped else None
 
 
 def queue_states(names: Sequence[str] | dict[str, Any]) -> dict[str, str] | None:

@@ -6,7 +6,7 @@ from importlib import import_module
 
 from softvq import stop
 from softvq.extras import MissingExtraError
-from softvq.surroundings import current_folder_is_gone, shut_out_matplotlib_settings
+from softvq.surroundings import current_folder_is_gone, shut_out_matplotlib_settings, speak_utf8
 
 # name -> module whose `main(arguments)` runs it, and what it does in a line
 COMMANDS = {
@@ -27,27 +27,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: its name and its own arguments; by default those of the process.
     """
+    if arguments is None:
+        speak_utf8()
     stop.listen()  # before anything large is imported
+    from softvq.console import screen
+
     name, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if name in ("--help", "-h", "help"):
-        print(_help())
+        screen.print(_help())
         return 0
     if name == "--version":
         from importlib.metadata import version
 
-        print(f"softvq {version('softvq')}")
+        screen.print(f"softvq {version('softvq')}")
         return 0
     if name not in COMMANDS:
-        print(f"error: softvq has no command {name}; there are {', '.join(COMMANDS)}", file=sys.stderr)
+        screen.print_error(f"softvq has no command {name}; there are {', '.join(COMMANDS)}")
         return 2
     if current_folder_is_gone():
-        print("error: the current folder was removed; change to another one", file=sys.stderr)
+        screen.print_error("the current folder was removed; change to another one")
         return 1
     shut_out_matplotlib_settings()
     try:
         return import_module(COMMANDS[name][0]).main(rest) or 0
     except MissingExtraError as error:
-        print(f"error: {error}", file=sys.stderr)
+        screen.print_error(str(error))
         return 1
 
 

@@ -50,9 +50,17 @@ def _check_choice(override: str) -> None:
     group, given, value = override.partition("=")
     if not given or group not in groups():
         return
+    paths = [choice for choice in re.split(r"[\[\],\s]+", value) if choice and _is_path(choice)]
+    if paths:
+        raise UsageError(f"{override}: {group} has no choice {paths[0]}; there are {', '.join(options(group))}")
     if value in ("null", *NOT_CHOICES) or re.fullmatch(r"\s*|[-+]?[\d.]+|true|false|\{.*", value, re.IGNORECASE):
         choices = ", ".join(options(group))
         raise UsageError(f"{override}: {group} has no choice {value or 'without a name'}; there are {choices}")
+
+
+def _is_path(choice: str) -> bool:
+    """Whether a choice is written as a file: with its suffix, or by a way that leaves the group's folder."""
+    return choice.endswith((".yaml", ".yml")) or not {"", ".", ".."}.isdisjoint(choice.split("/"))
 
 
 def _refuse(message: str) -> NoReturn:

@@ -1,9 +1,9 @@
 """Hands a trained model on: `softvq export RUN --out DIR`."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from softvq.console import screen
 from softvq.console.arguments import Parser
 from softvq.run.cell import finished_metrics
 from softvq.run_folder import UnwritableError
@@ -21,14 +21,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         files = export_run(options.run, options.out)
     except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
+        screen.print_error(str(error))
         return 1
     except OSError as error:
         reason = error.reason if isinstance(error, UnwritableError) else error.strerror or error
-        print(
-            f"error: {error.filename or options.out} cannot be written: {reason}; choose another --out DIR",
-            file=sys.stderr,
-        )
+        screen.print_error(f"{error.filename or options.out} cannot be written: {reason}; choose another --out DIR")
         return 1
-    print(f"exported: {', '.join(file.name for file in files)} in {options.out}")
+    screen.print(f"exported: {', '.join(file.name for file in files)} in {options.out}")
     return 0

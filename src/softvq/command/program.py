@@ -18,7 +18,7 @@ from softvq.command.arguments import UsageError, check_arguments
 from softvq.config.errors import culprit, explain, faults
 from softvq.console import screen
 from softvq.run.process import forget_foreign_ranks
-from softvq.run_folder import unusable
+from softvq.run_folder import RunFolder, unusable
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
 SHOW_ALL = os.environ.get(FULL_ERROR) == "1"
@@ -48,7 +48,8 @@ def call(main: Callable[[], Any], config_name: str, file: str, arguments: Sequen
         arguments: its own.
     """
     sys.argv = [file, *arguments]
-    if os.getcwd() not in sys.path:
+    # One's own classes lie in the current folder; not if it is a run's, which anybody may have written.
+    if os.getcwd() not in sys.path and not RunFolder(os.getcwd()).config.exists():
         sys.path.append(os.getcwd())
     try:
         check_arguments(sys.argv[1:], config_name)
@@ -81,7 +82,7 @@ def run(main: Callable[[], Any], config_name: str) -> None:
             raise
         # Hydra writes nothing but the folder of a run, so an error about a file is about that folder.
         said = unusable(error) if isinstance(error, OSError) and error.filename else str(error).partition("\n")[0]
-        screen.print_error(said)
+        screen.print_error(said or f"Hydra stops with {type(error).__name__}: a setting under hydra does not fit")
         sys.exit(1)
     except stop.Stopped as stopped:
         _end_stopped(stopped)

@@ -84,11 +84,12 @@ def culprit(error: Exception, overrides: Sequence[str]) -> str | None:
     else:
         named = re.search(
             r"Could not (?:override|delete from config\.) '([^']*)'|argument '([^=]+)=|parameters? '([^=]+)=|"
-            r"Multiple values for ([\w/]+)|merging override ([^=]+)=",
+            r"Multiple values for ([\w/]+)|merging override ([^=]+)=|^([\w/]+) appears more than once",
             message,
         )
         key = next((name for name in named.groups() if name is not None), None) if named else None
-    return next((o for o in overrides if key_of(o) == key), None)
+    twice = "appears more than once" in message  # of which one was added to the other
+    return next((o for o in overrides if key_of(o) == key and (o.startswith("+") or not twice)), None)
 
 
 def _chosen(override: str) -> list[str]:
@@ -132,8 +133,8 @@ def explain(
     if "Ambiguous value" in first_line or "requires --multirun" in first_line:
         return f"{override} names several values; add -m to run each of them{_one_value(key, value, config)}"
     if "merging override" in first_line:
-        return f"{override}: {_wrong_kind(key, value)}"
-    if "Multiple values" in first_line:
+        return f"{override}: {_wrong_kind(key, value, error)}"
+    if "Multiple values" in first_line or "appears more than once" in first_line:
         return f"{override}: {key} is chosen already; write {override.lstrip('+')}"
     if key in leaf_keys(config) and value.startswith("{"):
         return f"{override}: {key} has no such entries yet; write +{key}.NAME=VALUE for each"
@@ -142,8 +143,10 @@ def explain(
     return f"{override}: there is no {_unknown(key, value, config, own)}"
 
 
-def _wrong_kind(key: str, value: str) -> str:
+def _wrong_kind(key: str, value: str, error: Exception) -> str:
     """What is wrong with a list in place of settings by name, or with these in place of a list."""
+    if key.startswith("hydra.") and kind_of(key) is None and error.__cause__ is not None:
+        return str(error.__cause__).splitlines()[0]  # Hydra checks its own
     try:
         (kind_of(key) or mapping()).refuse(key, OverridesParser.create().parse_override(f"{key}={value}").value())
     except ValueError as error:

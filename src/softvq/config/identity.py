@@ -5,13 +5,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+DECIDE_NO_NUMBER = ("save_latents", "tsne_points")  # settings of the probes for what is kept and drawn
 RESULT_KEYS = ("bottleneck", "penalty_weight", "network", "reconstruction", "optimizer", "fidelity", "seed")
 
 
 def result_settings(config: Mapping[str, Any], data_sha256: str) -> dict[str, Any]:
     """The part of a resolved configuration that decides the result; where and how it runs is left out."""
     data, trainer = config["data"], config["trainer"]
-    probes = {key: value for key, value in config["probes"].items() if key not in ("save_latents", "tsne_points")}
+    probes = {key: value for key, value in config["probes"].items() if key not in DECIDE_NO_NUMBER}
     if probes["part"] == "test":  # left out: runs from before there was another part have hashes without it
         del probes["part"]
     return {

@@ -140,6 +140,8 @@ def label() -> Kind:
             raise _refuse(key, "a name", value, f"; put a letter into it, like {key}=run_{value}")
         if not isinstance(value, str) or not any(map(str.isalnum, value)) or printable(value) != value:
             raise _refuse(key, "a name with a letter or a digit", value)
+        if "/" in value or "\\" in value:
+            raise _refuse(key, "a name, which has no slash", value)
         if len(value) > LONGEST_LABEL:
             raise _refuse(key, f"a name of at most {LONGEST_LABEL} characters", value)
 

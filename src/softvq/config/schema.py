@@ -219,11 +219,11 @@ def kind_of(key: str) -> Kind | None:
         return SCHEMA[key]
     last = key.rpartition(".")[2]
     if last in HYDRAS:
-        return never() if any(_fits(key, pattern) for pattern in AT_ONCE) else HYDRAS[last]
-    return next((kind for pattern, kind in SCHEMA.items() if "*" in pattern and _fits(key, pattern)), None)
+        return never() if any(fits(key, pattern) for pattern in AT_ONCE) else HYDRAS[last]
+    return next((kind for pattern, kind in SCHEMA.items() if "*" in pattern and fits(key, pattern)), None)
 
 
-def _fits(key: str, pattern: str) -> bool:
+def fits(key: str, pattern: str) -> bool:
     """Whether a key fits a pattern whose * stands for one part of a key, or a piece of it."""
     parts, patterns = key.split("."), pattern.split(".")
     return len(parts) == len(patterns) and all(map(fnmatchcase, parts, patterns))

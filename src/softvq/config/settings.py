@@ -33,14 +33,12 @@ def check_settings(config: DictConfig, evaluating: bool = False) -> None:
         raise ValueError("\n  ".join(missing))
     faults = [] if evaluating else _lacking(config)
     written = settings_of(config)
-    for key, as_written in written.items():
-        kind = kind_of(key) or UNKNOWN
-        if _follows(as_written) or (evaluating and key.startswith("data.") and as_written is None):
-            continue
-        try:
-            kind.refuse(printable(key), OmegaConf.select(config, key))
-        except ValueError as error:
-            faults.append(str(error))
+    for key, value in written.items():
+        if not _follows(value) and not (evaluating and key.startswith("data.") and value is None):
+            faults += _fault(config, key)
+    if not faults:  # else what follows a wrong value would be named as well
+        for key in (key for key, value in written.items() if _follows(value) and value != "???"):
+            faults += _fault(config, key)
     try:
         figure_formats(config.get("figures"))
     except ValueError as error:
@@ -50,6 +48,19 @@ def check_settings(config: DictConfig, evaluating: bool = False) -> None:
         faults.append("probes.part=validation needs images set aside; set data.val_fraction, as data.val_fraction=0.1")
     if faults:
         raise ValueError("\n  ".join(faults))
+
+
+def _fault(config: DictConfig, key: str) -> list[str]:
+    """What is wrong with a value, if anything."""
+    try:
+        value = OmegaConf.select(config, key)
+    except OmegaConfBaseException:  # it follows what is filled in later
+        return []
+    try:
+        (kind_of(key) or UNKNOWN).refuse(printable(key), value)
+    except ValueError as error:
+        return [str(error)]
+    return []
 
 
 def figure_formats(figures: Any) -> list[str]:

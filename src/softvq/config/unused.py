@@ -8,11 +8,13 @@ from omegaconf import DictConfig
 
 from softvq.bounded_files import printable
 from softvq.config.compose import nearest, settings_of
-from softvq.config.schema import NEEDED
+from softvq.config.schema import NEEDED, fits
 
 REFERENCE = re.compile(r"\$\{(\.*)([\w.]+)\}")
 # What is read by its name in code. Anything else is an argument of a class, or another setting refers to it.
 READ = {*NEEDED, "figures", "logger", "logger.trackers", "trainer.callbacks", "data.verify"}
+# Where a class or function stands that is built; * is one part of a key.
+BUILT = ("bottleneck", "network.*", "reconstruction", "optimizer", "data.module", "data.source", "probes.*")
 READ_BY_EVALUATE = {"run", "trust", "out", "data.dir", "network"}
 
 
@@ -47,10 +49,9 @@ def _is_argument(key: str, written: Mapping[str, Any]) -> bool:
     """Whether a setting is an argument of a class or function; that one refuses arguments that it does not know."""
     parts = key.split(".")
     above = [".".join(parts[:n]) for n in range(1, len(parts) + 1)]
-    return any(f"{name}._target_" in written for name in above) or above[:2] in (
-        ["trainer", "trainer.callbacks"],
-        ["logger", "logger.trackers"],
-    )
+    if above[:2] in (["trainer", "trainer.callbacks"], ["logger", "logger.trackers"]):
+        return True
+    return any(f"{name}._target_" in written and fits(name, pattern) for name in above for pattern in BUILT)
 
 
 def _within(key: str, name: str) -> bool:

@@ -4,6 +4,8 @@ import argparse
 from collections.abc import Callable
 from typing import NoReturn
 
+from softvq.bounded_files import printable
+
 
 class Parser(argparse.ArgumentParser):
     """Python's own, except that what it refuses is one line, as every other error is, and nothing is abbreviated."""
@@ -13,7 +15,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Ends the program with status 2."""
-        self.exit(2, f"error: {message}; {self.prog} --help lists the arguments\n")
+        self.exit(2, printable(f"error: {message}; {self.prog} --help lists the arguments") + "\n")
 
 
 def number(kind: type[int] | type[float], least: float, below: float | None = None) -> Callable[[str], float]:

@@ -18,6 +18,7 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.segment import ControlType, Segment
 from rich.text import Text
 
+from softvq.bounded_files import printable
 from softvq.console.stream import SafeStream
 
 LOG_WIDTH = 120
@@ -82,11 +83,11 @@ class Screen:
 
     def print_warning(self, message: str) -> None:
         """Shows what a person should know of, on stderr."""
-        self._complain(Text.assemble(("warning: ", "yellow"), message))
+        self._complain(Text.assemble(("warning: ", "yellow"), _printable_lines(message)))
 
     def print_error(self, message: str) -> None:
         """Shows what went wrong, on stderr."""
-        self._complain(Text.assemble(("error: ", "bold red"), message))
+        self._complain(Text.assemble(("error: ", "bold red"), _printable_lines(message)))
 
     def print_end(self, line: str) -> None:
         """Shows the one line with which a program ends that was told to stop, on stderr."""
@@ -101,7 +102,8 @@ class Screen:
         if self.closing and console is self._errors and self.errors_on_terminal:
             console = self.terminal  # which draws the bar again below
         above_bar = [_ErasedBelow()] if self.closing and console is self.terminal and self.has_terminal else []
-        console.print(*above_bar, renderable, soft_wrap=isinstance(renderable, str | Text))
+        shown = _printable_lines(renderable) if isinstance(renderable, str) else renderable
+        console.print(*above_bar, shown, soft_wrap=isinstance(renderable, str | Text))
 
     @contextmanager
     def logged(self, *paths: Path) -> Iterator[None]:
@@ -152,6 +154,11 @@ class _ErasedBelow:
 def terminal_code(code: str) -> Segment:
     """A code for the terminal, which takes no room on its screen."""
     return Segment(code, None, [(ControlType.CARRIAGE_RETURN,)])
+
+
+def _printable_lines(text: str) -> str:
+    """The text without what would be a command to a terminal: names of files and settings may hold anything."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def _stdout() -> TextIO | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from softvq.console import screen
 from softvq.console.arguments import Parser, number
 from softvq.extras import MissingExtraError
 from softvq.run.cell import finished_metrics
@@ -24,12 +25,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MissingExtraError:
         raise
     except UnwritableError as error:
-        print(f"error: {error.path} cannot be written: {error.reason}; choose another --out FILE", file=sys.stderr)
+        screen.print_error(f"{error.path} cannot be written: {error.reason}; choose another --out FILE")
         return 1
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        screen.print_error(str(error))
         return 1
-    print(f"page: {out} ({size / 1e6:.1f} MB)")
+    screen.print(f"page: {out} ({size / 1e6:.1f} MB)")
     return 0
 
 

@@ -6,6 +6,7 @@ DIR/encoder.onnx        the encoder alone: uint8 images in, codes out; runs with
 DIR/README.md           the model card, as model hubs show it
 """
 
+import hashlib
 import math
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,12 @@ from torch import Tensor, nn
 
 from softvq.extras import needed
 from softvq.run.load import EXPORT_FORMAT, EXPORTED, FinishedRun, load_run
-from softvq.run_folder import write_json, write_text
+from softvq.run_folder import refuse_foreign, whole, write_json, write_text
 from softvq.training.autoencoder import Autoencoder
 
 OUTPUTS = ("z_e", "index")  # taps that the ONNX file gives, as far as the bottleneck has them
+CONFIG_MARK = rb'\{\s*"format": \d+,\s*"library_name": "softvq"'  # how the files of an export begin
+CARD_MARK = rb"---\s*library_name: softvq"
 TOLERANCE = 1e-4  # of codes between torch and onnxruntime, relative to the codes' largest number
 
 
@@ -43,7 +46,8 @@ def export_run(run: str | Path, out: Path) -> list[Path]:
     The ONNX file has been run, and gave the codes that torch gives, when this returns.
 
     Raises:
-        ValueError: if there is no finished run, or nothing in it to export, or the ONNX file's codes differ.
+        ValueError: if there is no finished run, or nothing in it to export, or the folder holds somebody's own files of
+            the same names, or the ONNX file's codes differ.
         MissingExtraError: if the packages for it are not installed.
     """
     with needed("softvq export", "export"):
@@ -54,12 +58,14 @@ def export_run(run: str | Path, out: Path) -> list[Path]:
         raise ValueError(f"run={run} has no weights to export: its code is the image itself")
     if model.dtype != torch.float32:
         model = model.float()
-    out.mkdir(parents=True, exist_ok=True)
     files = [out / name for name in (*EXPORTED, "encoder.onnx", "README.md")]
     config, weights, onnx, card = files
-    write_json(config, _description(finished))
+    refuse_foreign({config: CONFIG_MARK, weights: None, onnx: None, card: CARD_MARK})
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    weights.write_bytes(save(tensors, metadata={"format": "pt"}))  # `save_file` lets nobody but its owner read the file
+    content = save(tensors, metadata={"format": "pt"})
+    write_json(config, {**_description(finished), "weights_sha256": hashlib.sha256(content).hexdigest()})
+    with whole(weights) as partial:
+        partial.write_bytes(content)  # safetensors' `save_file` lets nobody but its owner read the file
     write_onnx(model, onnx)
     write_text(card, model_card(finished))
     return files

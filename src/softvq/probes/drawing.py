@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from softvq.console import screen
-from softvq.run_folder import write_text
+from softvq.run_folder import whole, write_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -86,9 +86,10 @@ def save(figure: "Figure", path: Path, title: str) -> None:
         path: of the file: .png, .pdf or .svg.
         title: what the file's own description says.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    kind = path.suffix[1:]
     undated = {"png": "Software", "pdf": "CreationDate", "svg": "Date"}
-    figure.savefig(path, metadata={undated[path.suffix[1:]]: None, "Title": title})
+    with whole(path) as partial:
+        figure.savefig(partial, format=kind, metadata={undated[kind]: None, "Title": title})
 
 
 def class_style(number: int) -> tuple[str, str]:

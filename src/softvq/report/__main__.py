@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from softvq.console import screen
 from softvq.console.arguments import Parser, number
 from softvq.report.read.collection import collect
 from softvq.report.read.departures import DefaultSettings, own_configurations
@@ -27,17 +28,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         defaults = DefaultSettings(options.config_dir or own_configurations())
         content = results(collection, defaults, options.fidelity or (), options.band)
     except (FileNotFoundError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        screen.print_error(str(error))
         return 1
     try:
         write_report(content, collection.runs, defaults, out, options.logs, _date())
+    except ValueError as error:
+        screen.print_error(str(error))
+        return 1
     except OSError as error:
-        print(
-            f"error: cannot write {error.filename or out}: {error.strerror}; choose another folder with --out DIR",
-            file=sys.stderr,
+        screen.print_error(
+            f"cannot write {error.filename or out}: {error.strerror}; choose another folder with --out DIR"
         )
         return 1
-    print(f"{tally(content['counts'])}; report: {out / PAGE}")
+    screen.print(f"{tally(content['counts'])}; report: {out / PAGE}")
     return 0
 
 

@@ -3,7 +3,7 @@
 Nothing here imports torch, so that a finished cell is recognised at once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from softvq.data.dataset import DatasetInfo
 from softvq.data.files import check_place
 from softvq.data.source import Source
 from softvq.run_folder import DamagedFileError, RunFolder
+from softvq.seals import BROKEN, is_whole
 
 
 class ChangedConfigError(ValueError):
@@ -113,9 +114,16 @@ class Cell:
         return "unfinished" if started else "new"
 
     def is_finished(self, settings: dict[str, Any]) -> bool:
-        """Whether its folder holds the results of these settings."""
+        """Whether its folder holds the results of these settings.
+
+        Raises:
+            DamagedFileError: if they are not what was written.
+        """
         metrics = read_metrics(self.folder)
-        return metrics is not None and metrics["config_hash"] == config_hash(settings)
+        if metrics is None or metrics["config_hash"] != config_hash(settings):
+            return False
+        check_whole(self.folder, metrics)
+        return True
 
     def _recorded_settings(self) -> dict[str, Any]:
         return read_config(self.folder)["result_settings"]
@@ -147,6 +155,16 @@ def read_metrics(folder: RunFolder) -> dict[str, Any] | None:
     if not isinstance(metrics, dict) or not isinstance(metrics.get("config_hash"), str):
         raise DamagedFileError(folder.metrics, "it has no config_hash")
     return metrics
+
+
+def check_whole(folder: RunFolder, metrics: Mapping[str, Any]) -> None:
+    """Refuses a `metrics.json` whose numbers were changed after they were written.
+
+    Raises:
+        DamagedFileError: if its checksum does not match.
+    """
+    if not is_whole(metrics):
+        raise DamagedFileError(folder.metrics, BROKEN)
 
 
 def finished_metrics(path: str | Path) -> dict[str, Any]:

@@ -1,13 +1,15 @@
 """Probes a finished run again: another protocol, another tap, other data."""
 
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from softvq.bounded_files import printable
+from softvq.bounded_files import UnreadableFileError, printable, read_json
+from softvq.config.identity import DECIDE_NO_NUMBER, config_hash
 from softvq.config.settings import check_settings
 from softvq.console import screen
 from softvq.data.dataset import DatasetInfo
@@ -16,13 +18,17 @@ from softvq.run.build import build_probes
 from softvq.run.load import FinishedRun, load_run
 from softvq.run.summary import result_table
 from softvq.run_folder import write_json
+from softvq.seals import sealed
 from softvq.training.devices import check_accelerator, set_matmul_precision
+
+OF_RUN = ("bottleneck", "seed", "fidelity", "steps", "config_hash")  # what an evaluation repeats of its run
 
 
 def evaluate_run(config: DictConfig) -> dict[str, Any]:
     """Reloads a run's last checkpoint, probes its codes and writes `evaluations/PROTOCOL-TAP-DATA.json`.
 
-    The seed of the probes is part of that name if it is not the protocol's own.
+    The seed of the probes is part of that name if it is not the protocol's own. An evaluation with other settings or of
+    other images, which has that name already, stays: the new one's name ends with a hash of what it measures.
 
     Raises:
         ValueError: if the folder holds no finished run, or the data do not fit the run's network.
@@ -46,27 +52,45 @@ def evaluate_run(config: DictConfig) -> dict[str, Any]:
     model = run.model().to(device_of(config.trainer.accelerator))
 
     folder = Path(config.out).expanduser() if config.out else run.folder.evaluations
-    seed = f"-seed-{config.probes.seed}" if config.probes.seed else ""
-    name = f"{config.probes.name}-{config.probes.tap}-{info.name}{seed}"
+    protocol: dict[str, Any] = OmegaConf.to_container(config.probes, resolve=True)  # type: ignore[assignment]
+    about = {**{key: run.metrics[key] for key in OF_RUN}, "protocol": protocol, "data_sha256": info.sha256}
+    seed = f"-seed-{protocol['seed']}" if protocol["seed"] else ""
+    name = _free_name(folder, f"{protocol['name']}-{protocol['tap']}-{info.name}{seed}", about)
     probes = build_probes(config, name, folder, folder / f"{name}.npz", torch.get_num_threads())
     probes.check(model, data)
     found, encoded = probes.measure(model, data)
     if run.metrics["reconstruction"] is None:
         found["reconstruction"] = None
-    evaluation = {
-        **{key: run.metrics[key] for key in ("bottleneck", "seed", "fidelity", "steps", "config_hash")},
-        "data": info.name,
-        "trained_on": trained_on["name"],
-        **found,
-        "protocol": OmegaConf.to_container(config.probes, resolve=True),
-        "data_sha256": info.sha256,
-    }
-    write_json(folder / f"{name}.json", evaluation)
+    evaluation = {**about, "data": info.name, "trained_on": trained_on["name"], **found}
+    write_json(folder / f"{name}.json", sealed(evaluation))
     if config.probes.save_latents:
         probes.save_latents(encoded, data)
     screen.print(result_table({**evaluation, "hyperparameters": run.metrics.get("hyperparameters")}))
     screen.print(f"evaluation: {folder / f'{name}.json'}")
     return evaluation
+
+
+def _free_name(folder: Path, name: str, about: Mapping[str, Any]) -> str:
+    """A name for an evaluation's files that no other evaluation has; the same one keeps its own.
+
+    Args:
+        folder: of the files.
+        name: that it gets where no other one has it.
+        about: what is measured.
+    """
+    try:
+        free = _decisive(read_json(folder / f"{name}.json"), about) == _decisive(about, about)
+    except FileNotFoundError:
+        free = True
+    except (UnreadableFileError, AttributeError, KeyError, TypeError):  # something else than an evaluation
+        free = False
+    return name if free else f"{name}-{config_hash(_decisive(about, about))[:8]}"
+
+
+def _decisive(evaluation: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+    """What decides the numbers of an evaluation."""
+    protocol = {key: value for key, value in evaluation["protocol"].items() if key not in DECIDE_NO_NUMBER}
+    return {**{key: evaluation[key] for key in keys}, "protocol": protocol}
 
 
 def check_same_images(run: FinishedRun, info: DatasetInfo) -> None:

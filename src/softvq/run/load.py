@@ -1,6 +1,7 @@
 """Loads a finished run: its settings, its results and its trained model."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,16 +9,18 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from softvq.bounded_files import UnreadableFileError, printable, read_json
-from softvq.config.targets import check_recorded, named_in
+from softvq.bounded_files import UnreadableFileError, printable, read_bytes, read_json
+from softvq.config.targets import UntrustedTargetError, check_recorded, named_in
 from softvq.data.module import ImageData
 from softvq.extras import needed
+from softvq.machine import memory
 from softvq.run.build import build_data, build_model, checked, weights_dtype
-from softvq.run.cell import finished_metrics, read_config
+from softvq.run.cell import check_whole, finished_metrics, read_config
 from softvq.run.recorded import check_config, check_results
 from softvq.run_folder import DamagedFileError, RunFolder
 from softvq.training.autoencoder import Autoencoder
 from softvq.training.checkpoint import Identity, check_weights, read_checkpoint
+from softvq.training.checkpoint_content import other_weights
 
 EXPORT_FORMAT = 1
 EXPORTED = ("config.json", "model.safetensors")  # what an exported model is loaded from
@@ -52,11 +55,14 @@ class FinishedRun:
         """The trained model, in the precision that it was trained in and in evaluation mode.
 
         Raises:
-            DamagedFileError: if its checkpoint cannot be read.
+            DamagedFileError: if its checkpoint cannot be read, or is not of the step that its results are of.
             ForeignCheckpointError: if that is another run's.
         """
         identity = Identity(self.metrics["config_hash"], self.config.seed)
         checkpoint = read_checkpoint(self.folder.checkpoint, identity)
+        step, steps = checkpoint["global_step"], self.metrics["steps"]
+        if step != steps:
+            raise DamagedFileError(self.folder.checkpoint, f"it is of step {step}, the results are of step {steps}")
         with torch.device("meta"):  # takes no memory, however large a model a damaged configuration describes
             check_weights(self.folder.checkpoint, checkpoint, self._built())
         model = self._built()
@@ -110,18 +116,23 @@ def load_run(path: str | Path, trust: Sequence[str] = ()) -> FinishedRun:
     """
     folder, metrics = RunFolder(path), finished_metrics(path)
     recorded_config = read_config(folder)
-    check_recorded(recorded_config, str(folder.config), {*trust, *trusted_here()})
+    check_recorded(recorded_config, str(folder.config), {*trust, *trusted_here(folder.path)})
     check_results(folder, metrics)
     check_config(folder, recorded_config, metrics)
+    check_whole(folder, metrics)
     config = OmegaConf.create(recorded_config)
     assert isinstance(config, DictConfig)
     return FinishedRun(folder, config, metrics)
 
 
-def trusted_here() -> set[str]:
-    """The classes that the user's own configurations in the current folder name."""
-    own = Path.cwd() / "conf"
-    return named_in([own]) if own.is_dir() else set()
+def trusted_here(run: Path) -> set[str]:
+    """The classes that the user's own configurations in the current folder name.
+
+    Args:
+        run: a folder that somebody else may have made; what lies in it vouches for nothing.
+    """
+    own = Path("conf").resolve()
+    return named_in([own]) if own.is_dir() and not own.is_relative_to(run.resolve()) else set()
 
 
 def load_exported(folder: Path, trust: Sequence[str] = ()) -> tuple[Autoencoder, dict[str, Any], dict[str, Any]]:
@@ -132,22 +143,36 @@ def load_exported(folder: Path, trust: Sequence[str] = ()) -> tuple[Autoencoder,
         trust: classes of one's own that it may name, beside those in `conf/` of the current folder.
 
     Raises:
-        ValueError: if the folder's files are not what an export writes.
+        ValueError: if the folder's files are not what an export writes, or do not belong together.
     """
     description_file, weights_file = (folder / name for name in EXPORTED)
+    with needed("an exported model", "export"):
+        from safetensors.torch import load
     try:
         description = read_json(description_file)
         if not isinstance(description, dict) or description.get("format") != EXPORT_FORMAT:
             raise UnreadableFileError(description_file, "it describes no exported model")
-        with needed("an exported model", "export"):
-            from safetensors.torch import load_file
-        check_recorded(description["config"], str(description_file), {*trust, *trusted_here()})
-        config = OmegaConf.create(description["config"])
-        shape = tuple(description["image_shape"])
-        weights = load_file(weights_file)
-        classes = classes_in(description["metrics"])
-        model = build_model(config, shape, description["pixel_variance"], classes)  # type: ignore[arg-type]
+        content = read_bytes(weights_file, memory())
+        if description.get("weights_sha256") not in (None, hashlib.sha256(content).hexdigest()):
+            raise UnreadableFileError(weights_file, f"it is not the file that {description_file.name} describes")
+        check_recorded(description["config"], str(description_file), {*trust, *trusted_here(folder)})
+        weights = load(content)
+        with torch.device("meta"):  # takes no memory, however large a model is described
+            if fault := other_weights(weights, _exported(description)):
+                raise UnreadableFileError(weights_file, fault)
+        model = _exported(description)
         model.load_state_dict(weights)
-    except (KeyError, TypeError, RuntimeError, OSError) as error:
-        raise UnreadableFileError(folder, f"its files are no exported model's: {error}".splitlines()[0]) from error
-    return model.eval(), description["config"], description["metrics"]
+        return model.eval(), description["config"], description["metrics"]
+    except (UnreadableFileError, UntrustedTargetError):
+        raise
+    except Exception as error:  # of whatever a file that was changed asks for
+        said = printable(str(error).partition("\n")[0]) or type(error).__name__
+        raise UnreadableFileError(folder, f"its files are no exported model's: {said}") from error
+
+
+def _exported(description: Mapping[str, Any]) -> Autoencoder:
+    config = OmegaConf.create(description["config"])
+    assert isinstance(config, DictConfig)
+    height, width, channels = description["image_shape"]
+    classes = classes_in(description["metrics"])
+    return build_model(config, (height, width, channels), description["pixel_variance"], classes)

@@ -191,7 +191,7 @@ def belong_to_sweep(message: SweepMessage, launcher: DictConfig) -> None:
 
     A killed sweep must not go on in workers that nobody waits for: the next sweep would wait for their locks. joblib's
     workers are told when they start, see `sweep.workers`. Ray ends and interrupts its workers itself. The jobs of a
-    Slurm cluster are Slurm's, and outlive the command that queued them.
+    Slurm cluster are Slurm's: they outlive the command that queued them, and heed the SIGTERM that `scancel` sends.
     """
     sys.argv = message.command
     shut_out_matplotlib_settings()
@@ -199,7 +199,7 @@ def belong_to_sweep(message: SweepMessage, launcher: DictConfig) -> None:
         case "submitit" if not _running("end_with"):
             end_with(message.pid, is_parent=False)  # submitit puts a process of its own between the two
             stop_with_sweep(Path(message.stop_file))
-        case "ray":
+        case "ray" | "slurm":
             forget_foreign_ranks()
             stop.forget()
             stop.listen()

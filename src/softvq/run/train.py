@@ -35,6 +35,7 @@ from softvq.run.provenance import commit
 from softvq.run.results import Session, describe
 from softvq.run.trainer import build_trainer, label, replays_steps, set_up_process
 from softvq.run_folder import DamagedFileError, write_json
+from softvq.seals import sealed
 from softvq.tracking.curve import read_curve
 from softvq.tracking.tracker import Tracker
 from softvq.training.autoencoder import Autoencoder
@@ -248,5 +249,6 @@ def _finish(part: _Part, found: Results, session: Session) -> Results:
     for tracker in part.trackers:
         tracker.finish(metrics, folder)
     if not RANK:
-        write_json(folder.metrics, metrics)  # last: a run that is killed before this line hands over its results again
+        # Last: a run that is killed before this line hands over its results again.
+        write_json(folder.metrics, sealed(metrics))
     return metrics

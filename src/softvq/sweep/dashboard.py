@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from softvq.config.compose import CONF_DIR
+from softvq.console import screen
 from softvq.console.arguments import Parser
 from softvq.extras import needed
 from softvq.published import PROBE_METRICS
@@ -192,16 +193,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with needed("softvq dashboard", "dashboard"):
         import wandb_workspaces  # noqa: F401
     if waiting := offline_runs(options.logs / options.experiment):
-        print(upload_hint(waiting))
+        screen.print(upload_hint(waiting))
     if options.spec:
         write_json(options.spec, specification(options.experiment, options.project, options.entity or ""))
-        print(f"specification: {options.spec}")
+        screen.print(f"specification: {options.spec}")
         return 0
     try:
-        print(*publish(options.experiment, options.project, options.entity), sep="\n")
+        screen.print("\n".join(publish(options.experiment, options.project, options.entity)))
     except Exception as error:  # whatever W&B raises
         reason = str(error).partition("\n")[0] or type(error).__name__
-        print(f"error: no dashboard: {reason} (--spec FILE writes it without a server)", file=sys.stderr)
+        screen.print_error(f"no dashboard: {reason} (--spec FILE writes it without a server)")
         return 1
     return 0
 

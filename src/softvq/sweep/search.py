@@ -22,7 +22,7 @@ from softvq.console import counted, screen
 from softvq.data.prepared import prepare
 from softvq.locks import locked
 from softvq.published import PROBE_METRICS, label, shown
-from softvq.run.cell import Cell, Outcome, read_metrics
+from softvq.run.cell import Cell, Outcome, check_whole, read_metrics
 from softvq.run_folder import write_json
 from softvq.sweep.launch import Launch
 from softvq.sweep.plan import PENDING, Plan, cell_of
@@ -312,9 +312,10 @@ def _value(cell: Cell, metric: str) -> float | None:
     """
     try:
         metrics = read_metrics(cell.folder)
+        if metrics is None:
+            return None
+        check_whole(cell.folder, metrics)
     except ValueError:  # damaged: it counts as failed
-        return None
-    if metrics is None:
         return None
     group, _, name = metric.partition(".")
     numbers = metrics.get(group)

@@ -64,8 +64,10 @@ def read_checkpoint(path: Path, identity: Identity | None = None) -> dict[str, A
                     raise DamagedFileError(path, f"the checksum of its record {printable(damaged)} does not match")
             file.seek(0)
             content = torch.load(file, map_location="cpu", weights_only=True)
-    except (FileNotFoundError, DamagedFileError):
+    except DamagedFileError:
         raise
+    except FileNotFoundError as error:
+        raise DamagedFileError(path, "it is missing") from error
     except UnreadableFileError as error:
         raise DamagedFileError(path, error.reason) from error
     except pickle.UnpicklingError as error:
@@ -126,7 +128,8 @@ class Generations:
         if faults and not found:
             raise faults[0]
         for fault in faults:
-            tell(f"{fault.path}: {fault.reason}; going on from the checkpoint before it")
+            instead = "going on from the checkpoint before it" if fault.path == self.last else "the last one is whole"
+            tell(f"{fault.path}: {fault.reason}; {instead}")
         return found
 
     def write(self, content: dict[str, Any]) -> None:

@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from softvq.bounded_files import printable, printable_values, read_json
-from softvq.config.identity import config_hash
+from softvq.config.identity import DECIDE_NO_NUMBER, config_hash
 from softvq.report.read.fields import DamagedRunError, flat, mapping_in, measured_values, need
 from softvq.report.read.run import Evaluation
-
-DECIDE_NO_NUMBER = ("save_latents", "tsne_points")  # settings of a protocol that change no number
+from softvq.seals import BROKEN, is_whole
 
 
 def read_evaluations(run: Path, run_hash: str) -> tuple[list[Evaluation], list[str]]:
@@ -23,10 +22,14 @@ def read_evaluations(run: Path, run_hash: str) -> tuple[list[Evaluation], list[s
     for path in sorted((run / "evaluations").glob("*.json")):
         name = f"evaluations/{printable(path.name)}"
         try:
-            content = printable_values(mapping_in(path, read_json) or {})
+            written = mapping_in(path, read_json) or {}
+            content = printable_values(written)
             if need(content, "config_hash", str, name) != run_hash:
                 raise DamagedRunError(f"{name}: config_hash is {content['config_hash']}, the run's is {run_hash}")
-            found.append(_evaluation(content, name))
+            evaluation = _evaluation(content, name)
+            if not is_whole(written):
+                raise DamagedRunError(f"{name}: {BROKEN}")
+            found.append(evaluation)
         except DamagedRunError as error:
             problems.append(str(error))
     return found, problems

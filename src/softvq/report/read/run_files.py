@@ -11,6 +11,7 @@ from softvq.published import DATA_NAMES
 from softvq.report.read.evaluations import read_evaluations
 from softvq.report.read.fields import DamagedRunError, agree, is_kind, mapping_in, measured_values, need, whole_numbers
 from softvq.report.read.run import FAILED, FINISHED, STOPPED_EARLY, UNFINISHED, Run
+from softvq.seals import BROKEN, is_whole
 
 FOLDERS = re.compile(r"(?<![\w.:/])(/[^\s/:'\"]+)+/(?=[^\s/])")  # the folders of an absolute path
 
@@ -26,7 +27,8 @@ def read_run(path: Path, folder: str) -> Run | None:
         DamagedRunError: if its files cannot be read, or disagree.
     """
     config = _config(path / "config.yaml")
-    metrics = printable_values(mapping_in(path / "metrics.json", read_json))
+    results = mapping_in(path / "metrics.json", read_json)
+    metrics = printable_values(results)
     failure = printable_values(mapping_in(path / "failure.json", read_json))
     if config is None:
         if metrics is not None:
@@ -35,8 +37,11 @@ def read_run(path: Path, folder: str) -> Run | None:
     hashes = _hashes(config["result_settings"])  # hashed as it was written: `printable` changes characters
     config = printable_values(config)
     identity = _identity(config, hashes, path, folder)
-    if metrics is not None:
-        return Run(**identity, **_result(metrics, config, path, identity["config_hash"]))
+    if results is not None:
+        run = Run(**identity, **_result(metrics, config, path, identity["config_hash"]))
+        if not is_whole(results):
+            raise DamagedRunError(f"metrics.json: {BROKEN}")
+        return run
     if failure is not None:
         return Run(**identity, status=FAILED, **_why_failed(failure))
     return Run(**identity, status=UNFINISHED, steps=None, reason="it is running, or it was stopped")

@@ -8,17 +8,26 @@ from typing import Any
 
 from softvq.published import PROBE_METRICS
 from softvq.report.read.departures import DefaultSettings
-from softvq.report.read.evaluations_csv import evaluations_csv
+from softvq.report.read.evaluations_csv import FIRST, evaluations_csv
 from softvq.report.read.run import UNFINISHED, Run
-from softvq.report.read.runs_csv import runs_csv
+from softvq.report.read.runs_csv import IDENTITY, runs_csv
 from softvq.report.write.figure_4 import panels
 from softvq.report.write.latex import latex
 from softvq.report.write.markdown import markdown
 from softvq.report.write.page import page
 from softvq.report.write.plots import results_plot
-from softvq.run_folder import write_json, write_text
+from softvq.run_folder import refuse_foreign, write_json, write_text
 
 PAGE = "report.html"
+# The files of each report, and how they begin.
+WRITTEN = {
+    "results.json": rb'\{\s*"paper": "Wu & Flierl',
+    "runs.csv": ",".join(IDENTITY).encode(),
+    "evaluations.csv": ",".join(FIRST).encode(),
+    "tables.md": rb"# Results\s*Wu .{1,9} Flierl",
+    "tables.tex": rb"% needs \\usepackage\{booktabs\}",
+    PAGE: rb"(?s).*<title>Bottlenecks for autoencoders",
+}
 
 
 def write_report(
@@ -40,8 +49,11 @@ def write_report(
         date: of the page.
 
     Raises:
+        ValueError: if files in it have the names of the report's and are no report's.
         OSError: if the folder cannot be written.
     """
+    plots = {out / "plots" / f"{_file_name(experiment['name'])}.svg": None for experiment in content["experiments"]}
+    refuse_foreign({**{out / name: mark for name, mark in WRITTEN.items()}, **plots})
     known = [run for run in runs if run.status != UNFINISHED]
     departures = [defaults.departures(run) for run in known]
     departing = {
