@@ -121,7 +121,7 @@ def test_a_real_disk_that_loses_power_holds_a_run_that_goes_on(tmp_path: Path, m
     with ext4_disk(image, tmp_path / "disk", megabytes=24) as disk:
         pid = start(lambda: run(disk / "run", *settings) and None, tmp_path / "log")
         copies = [copied(image, tmp_path / "copy-0")]
-        while (status := wait(pid, CHANCE.uniform(0, 0.3))) is None:
+        while (status := wait(pid, CHANCE.uniform(0.1, 0.8))) is None:
             copies.append(copied(image, tmp_path / f"copy-{len(copies)}"))
         assert status == 0, (tmp_path / "log").read_text()
         for _ in range(4):

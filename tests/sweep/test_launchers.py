@@ -147,6 +147,27 @@ def test_cancelled_slurm_job_is_told_of_and_leaves_the_others_alone(
     assert list(results(folder).values()) == list(expected.values())
 
 
+@pytest.mark.slow
+@pytest.mark.process
+def test_slurm_goes_on_without_the_command_and_scancel_saves_at_the_next_step(
+    tmp_path: Path, slurm: dict[str, str]
+) -> None:
+    folder = tmp_path / "logs"
+    endless = ("trainer.max_steps=1000000", "trainer.checkpoint_after_s=10000", "hydra/launcher=slurm", "seed=0,1")
+    with running(folder, *endless, **slurm) as process:
+        assert wait_for(lambda: list(folder.rglob("metrics.csv")), process)
+        process.terminate()
+        assert process.wait() == 143
+    *_, line = (tmp_path / "logs.out").read_text().splitlines()
+    assert line.startswith("stopped by SIGTERM: Slurm goes on with 2 of 2 jobs in ")
+    assert "_0" in queue(slurm)
+    assert not list(folder.rglob("last.ckpt"))
+    subprocess.run(["scancel", queue(slurm).split()[0].split("_")[0]], check=True, env={**os.environ, **slurm})
+    wait_for(lambda: not queue(slurm).strip())
+    assert list(folder.rglob("last.ckpt"))
+    assert not list(folder.rglob("failure.json"))
+
+
 def queue(environment: dict[str, str]) -> str:
     return subprocess.run(
         ["squeue", "--noheader", "--array", "--format=%i"],

@@ -98,7 +98,8 @@ class SlurmLauncher(SubmititLauncher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         from softvq import stop
 
-        jobs = self._submit(job_overrides, initial_job_idx)
+        assert self.config is not None
+        jobs, about = self._submit(job_overrides, initial_job_idx), self.config.hydra.sweep.dir
         waiting = {
             job.job_id: (number, job, overrides)
             for number, (job, overrides) in enumerate(zip(jobs, job_overrides, strict=True), start=initial_job_idx)
@@ -113,17 +114,17 @@ class SlurmLauncher(SubmititLauncher):
             if now - asked > ASK_S:
                 states, asked = queue_states(waiting), now
             signum = stop.requested()
+            left = f"Slurm goes on with {len(waiting)} of {len(jobs)} jobs in {about}, which scancel ends"
             for name, (number, job, overrides) in list(waiting.items()):
                 # A job that is cancelled while it waits is forgotten by Slurm at once.
                 state = None if states is None else states.get(name, "CANCELLED")
                 if job.paths.result_pickle.exists():
                     returns[number] = returned(overrides, lambda job=job: job.results()[0])
                     if signum is None and (where := stopped_at(returns[number])) is not None:
-                        state = (queue_states([name]) or {}).get(name, "CANCELLED")
-                        message = f"Slurm job {name} ended as {state} at {where}; see {job.paths.stderr}"
+                        message = f"Slurm job {name} ended as CANCELLED at {where}; see {job.paths.stderr}"
                         returns[number] = LostJob(overrides, RuntimeError(message))
                 elif signum is not None:
-                    returns[number] = LostJob(overrides, stop.Stopped(signum))
+                    returns[number] = LostJob(overrides, stop.Stopped(signum, left))
                 elif state is not None and state not in UNDER_WAY:
                     if now - gone.setdefault(name, now) > GRACE_S:
                         message = f"Slurm job {name} ended as {state}; see {job.paths.stderr}"

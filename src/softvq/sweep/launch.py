@@ -117,8 +117,8 @@ def _outcomes(job: Job, answer: Any, before: Mapping[str, Trace]) -> dict[str, O
     try:
         value = answer.return_value
         reason = f"the job ended without an outcome: {value!r}"
-    except stop.Stopped:
-        return {planned.name: _stopped(planned) for planned in job}
+    except stop.Stopped as stopped:
+        return {planned.name: _stopped(planned, stopped.where) for planned in job}
     except Exception as error:  # of the job, which Hydra kept, or of the launcher
         value, reason = None, f"{type(error).__name__}: {error}"
     told = value if isinstance(value, list) else []
@@ -150,8 +150,8 @@ def _recorded_end(planned: PlannedCell, before: Trace) -> Outcome | None:
     return Outcome("failed", str(cell.folder.path), f"{failure['error']}: {failure['message']}")
 
 
-def _stopped(planned: PlannedCell) -> Outcome:
-    return Outcome("stopped", str(cell_of(planned).folder.path))
+def _stopped(planned: PlannedCell, where: str = "") -> Outcome:
+    return Outcome("stopped", str(cell_of(planned).folder.path), where)
 
 
 def _lost(planned: PlannedCell, reason: str) -> Outcome:
