@@ -38,7 +38,7 @@ def check_settings(config: DictConfig, evaluating: bool = False) -> None:
             faults += _fault(config, key)
     if not faults:  # else what follows a wrong value would be named as well
         for key in (key for key, value in written.items() if _follows(value) and value != "???"):
-            faults += _fault(config, key)
+            faults += _fault(config, key, follows=True)
     try:
         figure_formats(config.get("figures"))
     except ValueError as error:
@@ -50,11 +50,13 @@ def check_settings(config: DictConfig, evaluating: bool = False) -> None:
         raise ValueError("\n  ".join(faults))
 
 
-def _fault(config: DictConfig, key: str) -> list[str]:
-    """What is wrong with a value, if anything."""
+def _fault(config: DictConfig, key: str, follows: bool = False) -> list[str]:
+    """What is wrong with a value, if anything; nothing with one that follows another one which is filled in later."""
     try:
         value = OmegaConf.select(config, key)
-    except OmegaConfBaseException:  # it follows what is filled in later
+    except OmegaConfBaseException:
+        return []
+    if value is None and follows:
         return []
     try:
         (kind_of(key) or UNKNOWN).refuse(printable(key), value)
