@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from softvq.run.cell import finished_metrics
+from softvq.run.recorded import finished_metrics
 
 SCRIPT = """
 import sys

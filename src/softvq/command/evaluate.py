@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 from softvq.command import program
 from softvq.config.compose import CONF_DIR
 from softvq.config.settings import check_settings
-from softvq.run.cell import finished_metrics
+from softvq.run.recorded import finished_metrics
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="evaluate")

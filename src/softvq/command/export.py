@@ -5,7 +5,7 @@ from pathlib import Path
 
 from softvq.console import screen
 from softvq.console.arguments import Parser
-from softvq.run.cell import finished_metrics
+from softvq.run.recorded import finished_metrics
 from softvq.run_folder import UnwritableError
 
 

@@ -112,8 +112,8 @@ def _there(config: DictConfig, key: str) -> bool:
     return isinstance(node, DictConfig) and last in list(node)
 
 
-def check_together(config: DictConfig, in_sweep: bool) -> None:
-    """Settings under which several seeds can be trained at once.
+def check_seeds_at_once(config: DictConfig, in_sweep: bool) -> None:
+    """Refuses settings under which several seeds cannot be trained at once.
 
     Raises:
         ValueError: listing those that stand against it.

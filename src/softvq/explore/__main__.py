@@ -10,7 +10,7 @@ import numpy as np
 from softvq.console import screen
 from softvq.console.arguments import Parser, number
 from softvq.extras import MissingExtraError
-from softvq.run.cell import finished_metrics
+from softvq.run.recorded import finished_metrics
 from softvq.run_folder import EXPLORED, UnwritableError
 
 LARGEST_PAGE = 8_000_000  # bytes; fewer images are shown rather than more

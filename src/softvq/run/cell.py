@@ -3,7 +3,7 @@
 Nothing here imports torch, so that a finished cell is recognised at once.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,17 +12,16 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from softvq.bounded_files import UnreadableFileError, read_json, read_yaml
 from softvq.config.compose import compose, own_folders, refuse_shadowed
 from softvq.config.folder_name import chosen_settings
 from softvq.config.identity import config_hash, differences, result_settings
 from softvq.config.launcher import threads_of_job
-from softvq.config.settings import check_settings, check_together
+from softvq.config.settings import check_seeds_at_once, check_settings
 from softvq.data.dataset import DatasetInfo
 from softvq.data.files import check_place
 from softvq.data.source import Source
+from softvq.run.recorded import check_whole, read_config, read_metrics
 from softvq.run_folder import DamagedFileError, RunFolder
-from softvq.seals import BROKEN, is_whole
 
 
 class ChangedConfigError(ValueError):
@@ -34,9 +33,6 @@ class ChangedConfigError(ValueError):
             f"{folder} holds a run of another configuration:\n  {changes}\n"
             "Choose another folder (hydra.run.dir=PATH) or start over with resume=never"
         )
-
-
-DEPTHS = tuple("/".join("*" * depth) for depth in range(1, 5))  # as deep as cells lie below a folder of runs
 
 
 @dataclass(frozen=True)
@@ -102,7 +98,7 @@ class Cell:
         if settings is not None:
             # A run that failed before its first checkpoint has left nothing to mix up.
             if self.folder.config.exists() and (started or self.folder.metrics.exists()):
-                lines = differences(self._recorded_settings(), settings)
+                lines = differences(read_config(self.folder)["result_settings"], settings)
                 if lines:
                     raise ChangedConfigError(self.folder.path, lines)
             if self.is_finished(settings):
@@ -125,9 +121,6 @@ class Cell:
         check_whole(self.folder, metrics)
         return True
 
-    def _recorded_settings(self) -> dict[str, Any]:
-        return read_config(self.folder)["result_settings"]
-
 
 def check_image_shape(config: DictConfig, name: str, found: Sequence[int]) -> None:
     """Refuses a `data.image_shape` that is not that of the images.
@@ -138,82 +131,6 @@ def check_image_shape(config: DictConfig, name: str, found: Sequence[int]) -> No
     shape = list(config.data.image_shape)
     if shape != list(found):
         raise ValueError(f"data.image_shape={shape}: the images of {name} are {list(found)}; leave it out")
-
-
-def read_metrics(folder: RunFolder) -> dict[str, Any] | None:
-    """The content of a run's `metrics.json`; None where it is absent.
-
-    Raises:
-        DamagedFileError: if it is not what a run writes.
-    """
-    try:
-        metrics = read_json(folder.metrics)
-    except FileNotFoundError:
-        return None
-    except UnreadableFileError as error:
-        raise DamagedFileError(folder.metrics, error.reason) from error
-    if not isinstance(metrics, dict) or not isinstance(metrics.get("config_hash"), str):
-        raise DamagedFileError(folder.metrics, "it has no config_hash")
-    return metrics
-
-
-def check_whole(folder: RunFolder, metrics: Mapping[str, Any]) -> None:
-    """Refuses a `metrics.json` whose numbers were changed after they were written.
-
-    Raises:
-        DamagedFileError: if its checksum does not match.
-    """
-    if not is_whole(metrics):
-        raise DamagedFileError(folder.metrics, BROKEN)
-
-
-def finished_metrics(path: str | Path) -> dict[str, Any]:
-    """The results of a finished run.
-
-    Raises:
-        ValueError: if the folder holds none, naming one that lies further down.
-    """
-    folder = RunFolder(path)
-    metrics = read_metrics(folder)
-    if metrics is None:
-        below = next((found.parent for depth in DEPTHS for found in _results(folder.path, depth)), None)
-        way_out = f"name one of those below it, as {below}" if below else "train it first"
-        raise ValueError(f"run={path} holds no finished run: {folder.metrics} is missing; {way_out}")
-    return metrics
-
-
-def _results(folder: Path, depth: str) -> list[Path]:
-    """The files of results so far below a folder; none where it cannot be looked into."""
-    try:
-        return sorted(folder.glob(f"{depth}/metrics.json"))
-    except OSError:
-        return []
-
-
-def read_failure(folder: RunFolder) -> dict[str, Any] | None:
-    """The content of a run's `failure.json`; None where it is absent or not what a run writes."""
-    try:
-        failure = read_json(folder.failure)
-    except (FileNotFoundError, UnreadableFileError):
-        return None
-    return failure if isinstance(failure, dict) and {"error", "message"} <= failure.keys() else None
-
-
-def read_config(folder: RunFolder) -> dict[str, Any]:
-    """The content of a run's `config.yaml`.
-
-    Raises:
-        DamagedFileError: if it is absent or not what a run writes.
-    """
-    try:
-        config = read_yaml(folder.config)
-    except FileNotFoundError as error:
-        raise DamagedFileError(folder.config, "it is missing, so that nobody knows whose run this is") from error
-    except UnreadableFileError as error:
-        raise DamagedFileError(folder.config, error.reason) from error
-    if not isinstance(config, dict) or not isinstance(config.get("result_settings"), dict):
-        raise DamagedFileError(folder.config, "it has no result_settings")
-    return config
 
 
 def read_cell(config: DictConfig, hydra: DictConfig, folder: str | Path, launcher: DictConfig | None) -> Cell:
@@ -235,7 +152,7 @@ def read_cell(config: DictConfig, hydra: DictConfig, folder: str | Path, launche
             f"network={choices['network']}"
         )
     if config.trainer.seeds_per_process > 1:
-        check_together(config, in_sweep=launcher is not None)
+        check_seeds_at_once(config, in_sweep=launcher is not None)
     _make_absolute(config, hydra)
     check_place("data.root", Path(config.data.root))
     if choices["network"] == "auto":

@@ -15,8 +15,7 @@ from softvq.data.module import ImageData
 from softvq.extras import needed
 from softvq.machine import memory
 from softvq.run.build import build_data, build_model, checked, weights_dtype
-from softvq.run.cell import check_whole, finished_metrics, read_config
-from softvq.run.recorded import check_config, check_results
+from softvq.run.recorded import check_config, check_results, check_whole, finished_metrics, read_config
 from softvq.run_folder import DamagedFileError, RunFolder
 from softvq.training.autoencoder import Autoencoder
 from softvq.training.checkpoint import Identity, check_weights, read_checkpoint

@@ -1,17 +1,96 @@
-"""Whether the files of a finished run are what a run writes, and say the same as one another."""
+"""Reads the files of a run folder, and checks that they are what a run writes and say the same as one another."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
-from softvq.bounded_files import printable
+from softvq.bounded_files import UnreadableFileError, printable, read_json, read_yaml
 from softvq.config.compose import settings_of
 from softvq.config.identity import config_hash, differences
 from softvq.config.schema import kind_of
 from softvq.run_folder import DamagedFileError, RunFolder
+from softvq.seals import BROKEN, is_whole
 
 MODELS_OWN = ("bottleneck", "network", "reconstruction", "data", "penalty_weight", "seed", "fidelity")
+DEPTHS = tuple("/".join("*" * depth) for depth in range(1, 5))  # as deep as cells lie below a folder of runs
+
+
+def read_metrics(folder: RunFolder) -> dict[str, Any] | None:
+    """The content of a run's `metrics.json`; None where it is absent.
+
+    Raises:
+        DamagedFileError: if it is not what a run writes.
+    """
+    try:
+        metrics = read_json(folder.metrics)
+    except FileNotFoundError:
+        return None
+    except UnreadableFileError as error:
+        raise DamagedFileError(folder.metrics, error.reason) from error
+    if not isinstance(metrics, dict) or not isinstance(metrics.get("config_hash"), str):
+        raise DamagedFileError(folder.metrics, "it has no config_hash")
+    return metrics
+
+
+def check_whole(folder: RunFolder, metrics: Mapping[str, Any]) -> None:
+    """Refuses a `metrics.json` whose numbers were changed after they were written.
+
+    Raises:
+        DamagedFileError: if its checksum does not match.
+    """
+    if not is_whole(metrics):
+        raise DamagedFileError(folder.metrics, BROKEN)
+
+
+def finished_metrics(path: str | Path) -> dict[str, Any]:
+    """The results of a finished run.
+
+    Raises:
+        ValueError: if the folder holds none, naming one that lies further down.
+    """
+    folder = RunFolder(path)
+    metrics = read_metrics(folder)
+    if metrics is None:
+        below = next((found.parent for depth in DEPTHS for found in _results(folder.path, depth)), None)
+        way_out = f"name one of those below it, as {below}" if below else "train it first"
+        raise ValueError(f"run={path} holds no finished run: {folder.metrics} is missing; {way_out}")
+    return metrics
+
+
+def _results(folder: Path, depth: str) -> list[Path]:
+    """The files of results so far below a folder; none where it cannot be looked into."""
+    try:
+        return sorted(folder.glob(f"{depth}/metrics.json"))
+    except OSError:
+        return []
+
+
+def read_failure(folder: RunFolder) -> dict[str, Any] | None:
+    """The content of a run's `failure.json`; None where it is absent or not what a run writes."""
+    try:
+        failure = read_json(folder.failure)
+    except (FileNotFoundError, UnreadableFileError):
+        return None
+    return failure if isinstance(failure, dict) and {"error", "message"} <= failure.keys() else None
+
+
+def read_config(folder: RunFolder) -> dict[str, Any]:
+    """The content of a run's `config.yaml`.
+
+    Raises:
+        DamagedFileError: if it is absent or not what a run writes.
+    """
+    try:
+        config = read_yaml(folder.config)
+    except FileNotFoundError as error:
+        raise DamagedFileError(folder.config, "it is missing, so that nobody knows whose run this is") from error
+    except UnreadableFileError as error:
+        raise DamagedFileError(folder.config, error.reason) from error
+    if not isinstance(config, dict) or not isinstance(config.get("result_settings"), dict):
+        raise DamagedFileError(folder.config, "it has no result_settings")
+    return config
 
 
 def check_results(folder: RunFolder, metrics: Mapping[str, Any]) -> None:

@@ -29,9 +29,10 @@ from softvq.run.build import (
     start_from_data,
     weights_dtype,
 )
-from softvq.run.cell import Cell, read_config
+from softvq.run.cell import Cell
 from softvq.run.process import RANK
 from softvq.run.provenance import commit
+from softvq.run.recorded import read_config
 from softvq.run.results import Session, describe
 from softvq.run.trainer import build_trainer, label, replays_steps, set_up_process
 from softvq.run_folder import DamagedFileError, write_json

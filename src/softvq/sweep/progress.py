@@ -12,7 +12,8 @@ from softvq.config.launcher import jobs_at_a_time, kind
 from softvq.console import counted, screen
 from softvq.console.bars import LineProgress, narrow
 from softvq.published import PROBE_METRICS
-from softvq.run.cell import Outcome, read_metrics
+from softvq.run.cell import Outcome
+from softvq.run.recorded import read_metrics
 from softvq.run.summary import LABELS, percent
 from softvq.sweep.plan import PlannedCell, cell_of
 from softvq.sweep.swept import headings, overrides_of

@@ -22,7 +22,8 @@ from softvq.console import counted, screen
 from softvq.data.prepared import prepare
 from softvq.locks import locked
 from softvq.published import PROBE_METRICS, label, shown
-from softvq.run.cell import Cell, Outcome, check_whole, read_metrics
+from softvq.run.cell import Cell, Outcome
+from softvq.run.recorded import check_whole, read_metrics
 from softvq.run_folder import write_json
 from softvq.sweep.launch import Launch
 from softvq.sweep.plan import PENDING, Plan, cell_of
