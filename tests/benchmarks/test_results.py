@@ -15,11 +15,16 @@ def runs():
     return collect([RESULTS / "runs.csv"]).runs
 
 
+@pytest.fixture(scope="module")
+def findings(runs):
+    return Findings(runs)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_a_page_shows_the_committed_runs(page: Path, runs):
+def test_a_page_shows_the_committed_runs(page: Path, findings):
     text = page.read_text(encoding="utf-8")
     assert PLACE.search(text)
-    assert filled(text, Findings(runs)) == text, "make results LOGS= renews the pages"
+    assert filled(text, findings) == text, "make results LOGS= renews the pages"
 
 
 def test_a_run_that_is_taken_in_again_replaces_itself(runs):

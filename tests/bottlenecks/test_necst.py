@@ -57,6 +57,7 @@ def evaluate_vimco(now, held, given):
     }
 
 
+@pytest.mark.slow
 def test_vimcos_gradient_is_that_of_the_bound_on_average():
     """Against the bound's exact expectation over all bits of all draws, differentiated."""
     bottleneck = make("necst", "bottleneck.samples=2", "network.d=1", "bottleneck.flip=0.2")

@@ -89,6 +89,7 @@ PLAIN = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(key=st.sampled_from([key for key in SCHEMA if "*" not in key and not key.startswith("hydra.")]), value=PLAIN)
 @example(key="seed", value={"\r": 0})

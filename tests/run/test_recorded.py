@@ -49,6 +49,7 @@ def read(folder: Path) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
 @given(draw=st.data(), value=st.sampled_from(ODD))
 def test_any_value_in_any_place_is_taken_or_refused_in_a_line(draw: st.DataObject, value: Any, finished: Path) -> None:

@@ -90,6 +90,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_their_folders_are_those_of_runs_alone_and_each_skips_the_others(whole: Path, tmp_path: Path) -> None:
     in_turns(tmp_path, *OFTEN)
     check_alike(whole, tmp_path)
@@ -113,6 +114,7 @@ def kill_at_write(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     monkeypatch.setattr(Generations, "write", counted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "number", [2, 15, *(pytest.param(number, marks=pytest.mark.slow) for number in (1, 14, 16, 36))]
 )
@@ -138,6 +140,7 @@ def test_a_group_killed_between_its_members_checkpoints_ends_as_an_unbroken_one(
         check_alike(tmp_path, whole)
 
 
+@pytest.mark.slow
 def test_a_member_of_a_killed_group_goes_on_alone_and_the_others_without_it(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,6 +156,7 @@ def test_a_member_of_a_killed_group_goes_on_alone_and_the_others_without_it(
     check_alike(tmp_path, whole)
 
 
+@pytest.mark.slow
 def test_members_without_a_step_in_common_go_on_in_turns(whole: Path, tmp_path: Path) -> None:
     together(tmp_path, *OFTEN)
     for run in runs_of(tmp_path):
@@ -164,6 +168,7 @@ def test_members_without_a_step_in_common_go_on_in_turns(whole: Path, tmp_path: 
     check_alike(tmp_path, whole)
 
 
+@pytest.mark.slow
 def test_a_damaged_member_is_refused_alone(tmp_path: Path) -> None:
     together(tmp_path, *OFTEN)
     for run in runs_of(tmp_path):

@@ -104,6 +104,7 @@ class Launcher:
 K = "bottleneck.K=8,16,32,64,128"
 
 
+@pytest.mark.slow
 def test_the_best_trial_is_that_of_the_best_number(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     launcher = Launcher(tmp_path)
     found = launcher.search(space_of(*VALIDATION, K))
@@ -116,6 +117,7 @@ def test_the_best_trial_is_that_of_the_best_number(tmp_path: Path, capsys: pytes
     assert found["command"] in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_trial_is_worth_the_mean_over_its_seeds(tmp_path: Path) -> None:
     found = Launcher(tmp_path).search(space_of(*VALIDATION, K, "seed=0,1,2"))
     for trial in found["trials"]:
@@ -123,6 +125,7 @@ def test_a_trial_is_worth_the_mean_over_its_seeds(tmp_path: Path) -> None:
         assert len(trial["cells"]) == 3
 
 
+@pytest.mark.slow
 def test_a_search_goes_on_from_its_journal(tmp_path: Path) -> None:
     space = space_of(*VALIDATION, K, "penalty_weight=tag(log,interval(0.1,10))")
     launcher = Launcher(tmp_path)
@@ -136,6 +139,7 @@ def test_a_search_goes_on_from_its_journal(tmp_path: Path) -> None:
     assert len(set(chosen)) == 6, "a later session proposes what an earlier one did"
 
 
+@pytest.mark.slow
 def test_what_a_killed_search_had_begun_is_run_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     launcher, space = Launcher(tmp_path), space_of(*VALIDATION, K, "penalty_weight=interval(0.1,10.0)")
     launch = launcher.launch

@@ -53,6 +53,7 @@ def test_dying_workers_take_only_their_own_cells_with_them(tmp_path: Path) -> No
     assert len(finished(tmp_path)) == 2
 
 
+@pytest.mark.slow
 def test_failed_cell_leaves_the_others_alone_and_is_tried_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -74,6 +75,7 @@ def test_failed_cell_leaves_the_others_alone_and_is_tried_again(
     assert finished(tmp_path) == kept
 
 
+@pytest.mark.slow
 def test_exit_of_a_cell_is_its_failure_and_not_the_sweeps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     odd = "+trainer.callbacks.odd._target_=sweeps.Exits,sweeps.Harmless"
     assert sweep_here(tmp_path, "bottleneck=vq", "trainer.max_steps=20", odd) == 1
@@ -92,6 +94,7 @@ def test_interrupt_ends_the_sweep_and_fails_no_cell(tmp_path: Path, capsys: pyte
     assert not finished(tmp_path)
 
 
+@pytest.mark.slow
 def test_changed_configuration_is_refused_and_resume_never_starts_over(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

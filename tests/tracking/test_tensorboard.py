@@ -9,6 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from softvq.tracking.curve import read_curve
 
 
+@pytest.mark.slow
 def test_tensorboard_holds_one_curve_of_an_interrupted_run_and_its_results(tmp_path: Path) -> None:
     metrics = run_interrupted(tmp_path, "logger=tensorboard", figures=True)
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
