@@ -145,6 +145,11 @@ def printable(text: str) -> str:
     return UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what an exception says, made printable; its class's name if it says nothing."""
+    return printable(str(error).partition("\n")[0]) or type(error).__name__
+
+
 def printable_values(content: Any) -> Any:
     """The same nested values with every text made printable, keys included."""
     if isinstance(content, str):

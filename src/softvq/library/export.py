@@ -17,7 +17,8 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from softvq.extras import needed
-from softvq.run.load import EXPORT_FORMAT, EXPORTED, FinishedRun, load_run
+from softvq.library.exported import FILES, FORMAT
+from softvq.run.load import FinishedRun, load_run
 from softvq.run_folder import refuse_foreign, whole, write_json, write_text
 from softvq.training.autoencoder import Autoencoder
 
@@ -58,7 +59,7 @@ def export_run(run: str | Path, out: Path) -> list[Path]:
         raise ValueError(f"run={run} has no weights to export: its code is the image itself")
     if model.dtype != torch.float32:
         model = model.float()
-    files = [out / name for name in (*EXPORTED, "encoder.onnx", "README.md")]
+    files = [out / name for name in (*FILES, "encoder.onnx", "README.md")]
     config, weights, onnx, card = files
     refuse_foreign({config: CONFIG_MARK, weights: None, onnx: None, card: CARD_MARK})
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
@@ -85,7 +86,7 @@ def _description(run: FinishedRun) -> dict[str, Any]:
         "result_settings",
     )
     return {
-        "format": EXPORT_FORMAT,
+        "format": FORMAT,
         "library_name": "softvq",
         "image_shape": list(run.image_shape),
         "pixel_variance": run.pixel_variance,

@@ -10,7 +10,8 @@ from omegaconf import OmegaConf
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from softvq.data.pictures import Pictures
-from softvq.run.load import EXPORTED, load_exported, load_run
+from softvq.library.exported import FILES, load_exported
+from softvq.run.load import load_run
 from softvq.training.autoencoder import Autoencoder
 
 
@@ -29,7 +30,7 @@ def load(run: str | Path, trust: Sequence[str] = ()) -> Autoencoder:
     Raises:
         ValueError: if the folder holds neither, or files that are damaged or do not belong together.
     """
-    if all((Path(run) / name).exists() for name in EXPORTED):
+    if all((Path(run) / name).exists() for name in FILES):
         model, config, metrics = load_exported(Path(run), trust)
         model.__dict__.update(config=config, metrics=metrics)
     else:

@@ -1,7 +1,6 @@
 """Loads a finished run: its settings, its results and its trained model."""
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,20 +8,14 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from softvq.bounded_files import UnreadableFileError, printable, read_bytes, read_json
-from softvq.config.targets import UntrustedTargetError, check_recorded, named_in
+from softvq.bounded_files import first_line
+from softvq.config.targets import check_recorded, named_in
 from softvq.data.module import ImageData
-from softvq.extras import needed
-from softvq.machine import memory
 from softvq.run.build import build_data, build_model, checked, weights_dtype
 from softvq.run.recorded import check_config, check_results, check_whole, finished_metrics, read_config
 from softvq.run_folder import DamagedFileError, RunFolder
 from softvq.training.autoencoder import Autoencoder
 from softvq.training.checkpoint import Identity, check_weights, read_checkpoint
-from softvq.training.checkpoint_content import other_weights
-
-EXPORT_FORMAT = 1
-EXPORTED = ("config.json", "model.safetensors")  # what an exported model is loaded from
 
 
 @dataclass(frozen=True)
@@ -85,16 +78,14 @@ class FinishedRun:
         except (ValueError, OSError):
             raise
         except Exception as error:  # of whatever a file that was changed asks for
-            said = printable(str(error).partition("\n")[0]) or type(error).__name__
-            raise DamagedFileError(self.folder.config, f"no images can be read by it: {said}") from error
+            raise DamagedFileError(self.folder.config, f"no images can be read by it: {first_line(error)}") from error
         return data
 
     def _built(self) -> Autoencoder:
         try:
             return build_model(self.config, self.image_shape, self.pixel_variance, classes_in(self.metrics))
         except Exception as error:  # of whatever a file that was changed asks for
-            said = printable(str(error).partition("\n")[0]) or type(error).__name__
-            raise DamagedFileError(self.folder.config, f"no model can be built of it: {said}") from error
+            raise DamagedFileError(self.folder.config, f"no model can be built of it: {first_line(error)}") from error
 
 
 def classes_in(metrics: dict[str, Any]) -> int:
@@ -132,46 +123,3 @@ def trusted_here(run: Path) -> set[str]:
     """
     own = Path("conf").resolve()
     return named_in([own]) if own.is_dir() and not own.is_relative_to(run.resolve()) else set()
-
-
-def load_exported(folder: Path, trust: Sequence[str] = ()) -> tuple[Autoencoder, dict[str, Any], dict[str, Any]]:
-    """The model that `softvq export` wrote, in evaluation mode, with its run's settings and results.
-
-    Args:
-        folder: with its files.
-        trust: classes of one's own that it may name, beside those in `conf/` of the current folder.
-
-    Raises:
-        ValueError: if the folder's files are not what an export writes, or do not belong together.
-    """
-    description_file, weights_file = (folder / name for name in EXPORTED)
-    with needed("an exported model", "export"):
-        from safetensors.torch import load
-    try:
-        description = read_json(description_file)
-        if not isinstance(description, dict) or description.get("format") != EXPORT_FORMAT:
-            raise UnreadableFileError(description_file, "it describes no exported model")
-        content = read_bytes(weights_file, memory())
-        if description.get("weights_sha256") not in (None, hashlib.sha256(content).hexdigest()):
-            raise UnreadableFileError(weights_file, f"it is not the file that {description_file.name} describes")
-        check_recorded(description["config"], str(description_file), {*trust, *trusted_here(folder)})
-        weights = load(content)
-        with torch.device("meta"):  # takes no memory, however large a model is described
-            if fault := other_weights(weights, _exported(description)):
-                raise UnreadableFileError(weights_file, fault)
-        model = _exported(description)
-        model.load_state_dict(weights)
-        return model.eval(), description["config"], description["metrics"]
-    except (UnreadableFileError, UntrustedTargetError):
-        raise
-    except Exception as error:  # of whatever a file that was changed asks for
-        said = printable(str(error).partition("\n")[0]) or type(error).__name__
-        raise UnreadableFileError(folder, f"its files are no exported model's: {said}") from error
-
-
-def _exported(description: Mapping[str, Any]) -> Autoencoder:
-    config = OmegaConf.create(description["config"])
-    assert isinstance(config, DictConfig)
-    height, width, channels = description["image_shape"]
-    classes = classes_in(description["metrics"])
-    return build_model(config, (height, width, channels), description["pixel_variance"], classes)

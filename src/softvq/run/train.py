@@ -12,7 +12,7 @@ import lightning as L
 from hydra.utils import instantiate
 
 from softvq import stop
-from softvq.bounded_files import printable
+from softvq.bounded_files import first_line, printable
 from softvq.config.identity import config_hash
 from softvq.console import screen
 from softvq.data.module import ImageData, ReplicaData
@@ -223,8 +223,7 @@ def _explained(
         asked = [id(frame.f_locals.get("self")) for frame, _ in walk_tb(error.__traceback__)]
         for name, callback in callbacks.items():
             if id(callback) in asked and not isinstance(error, OSError):  # that of a disk, whoever writes there
-                said = printable(str(error).partition("\n")[0])
-                raise ConfigError([f"trainer.callbacks.{name}: {type(error).__name__}: {said}"]) from error
+                raise ConfigError([f"trainer.callbacks.{name}: {type(error).__name__}: {first_line(error)}"]) from error
         raise
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from softvq.bounded_files import first_line
 from softvq.config.compose import CONF_DIR
 from softvq.console import screen
 from softvq.console.arguments import Parser
@@ -201,8 +202,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         screen.print("\n".join(publish(options.experiment, options.project, options.entity)))
     except Exception as error:  # whatever W&B raises
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        screen.print_error(f"no dashboard: {reason} (--spec FILE writes it without a server)")
+        screen.print_error(f"no dashboard: {first_line(error)} (--spec FILE writes it without a server)")
         return 1
     return 0
 

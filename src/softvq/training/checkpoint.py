@@ -12,7 +12,7 @@ import torch
 from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
 from torch import nn
 
-from softvq.bounded_files import UnreadableFileError, opened, printable
+from softvq.bounded_files import UnreadableFileError, first_line, opened, printable
 from softvq.machine import memory
 from softvq.run_folder import PREVIOUS, DamagedFileError, whole
 from softvq.training.checkpoint_content import FORMAT, fault_of, other_optimizer, other_weights
@@ -74,8 +74,7 @@ def read_checkpoint(path: Path, identity: Identity | None = None) -> dict[str, A
         reason = "it holds something else than numbers and names, which could run a program and is not loaded"
         raise DamagedFileError(path, reason) from error
     except Exception as error:  # strange bytes make torch raise anything
-        reason = printable(str(error).splitlines()[0]) if str(error) else type(error).__name__
-        raise DamagedFileError(path, reason) from error
+        raise DamagedFileError(path, first_line(error)) from error
     if fault := fault_of(content):
         raise DamagedFileError(path, fault)
     if "run" in content and identity is not None:
