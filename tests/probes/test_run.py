@@ -214,6 +214,7 @@ def curve_file(folder: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bottleneck", ["identity", "vae", "vq"])  # without a prior or a codebook, with either
 def test_a_trained_run_has_all_its_figures(build, arrays, tmp_path, bottleneck):
     probes(tmp_path).run(build(bottleneck), data_of(arrays, 5), steps=4, curve=curve_file(tmp_path))
