@@ -109,6 +109,7 @@ def test_a_long_name_ends_in_a_hash_and_so_does_one_that_cannot_be_spelt() -> No
     assert len(set(spelt)) == 3
 
 
+@pytest.mark.slow
 @settings(max_examples=6, deadline=None)
 @given(
     st.dictionaries(

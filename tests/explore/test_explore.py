@@ -45,6 +45,7 @@ def test_every_model_shows_the_same_images_and_every_test_image_is_counted(page:
     assert sum(counts) == 2 * 359
 
 
+@pytest.mark.slow
 def test_codewords_are_those_that_the_codes_choose(page: Path, runs: tuple[Path, Path]) -> None:
     from softvq.library.trained import load
 

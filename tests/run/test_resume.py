@@ -195,6 +195,7 @@ def flip(path: Path, at: int) -> None:
     path.write_bytes(content)
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_costs_the_steps_since_the_checkpoint_before_and_no_number(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

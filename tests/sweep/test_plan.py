@@ -171,6 +171,7 @@ class TestOneFolderForSeveral:
         assert f"{tmp_path / 'A'} -> {tmp_path / 'B'}" in second.message
 
 
+@pytest.mark.slow
 def test_workers_that_die_do_not_end_the_planning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rounds = []
 

@@ -36,6 +36,7 @@ def test_another_runs_is_refused_with_the_way_out(saved: Path, identity: Identit
     assert read_checkpoint(saved, WHO)["global_step"] == 5
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_anywhere_is_refused_or_changes_nothing(saved: Path) -> None:
     whole, expected = saved.read_bytes(), read_checkpoint(saved)
     with zipfile.ZipFile(saved) as records:

@@ -239,6 +239,7 @@ def test_a_bottleneck_that_learns_from_labels_gets_those_of_its_images_and_no_ot
         assert torch.equal(labels, images_of(config, step)[1])  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("some_are_large")
 @pytest.mark.parametrize(("precision", "steps"), [("bf16-true", 258), ("64-true", 3)])
 def test_steps_are_counted_beyond_what_the_models_precision_can(
