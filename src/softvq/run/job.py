@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from softvq import stop
 from softvq.run.cell import Cell, Outcome, read_cell
 from softvq.run.complete import complete, record_failure
-from softvq.run.process import belong_to_sweep, left_by_submitit, message_of_sweep
+from softvq.run.sweep_message import belong_to_sweep, left_by_submitit, message_of_sweep
 from softvq.run_folder import RunFolder
 
 

@@ -9,8 +9,8 @@ from softvq.console import screen
 from softvq.data.prepared import prepared_info
 from softvq.run.cell import Outcome
 from softvq.run.complete import record_failure
-from softvq.run.process import job_override
 from softvq.run.recorded import read_failure, read_metrics
+from softvq.run.sweep_message import job_override
 from softvq.sweep.plan import PlannedCell, cell_of
 
 T = TypeVar("T")

@@ -15,7 +15,7 @@ from softvq.config.compose import CONF_DIR
 from softvq.config.launcher import jobs_at_a_time, kind
 from softvq.console import screen
 from softvq.run.cell import Cell, Outcome
-from softvq.run.process import stop_file, stop_workers
+from softvq.run.sweep_message import stop_file, stop_workers
 from softvq.sweep.closing import closing_table
 from softvq.sweep.dashboard import offline_runs, upload_hint
 from softvq.sweep.launch import Launch, launch_all

@@ -18,7 +18,8 @@ from omegaconf import DictConfig
 from softvq import stop
 from softvq.config.launcher import jobs_at_a_time, kind
 from softvq.console import screen
-from softvq.run.process import end_with, leave_quickly, stop_file, stop_with_sweep
+from softvq.run.process import end_with, leave_quickly
+from softvq.run.sweep_message import stop_file, stop_with_sweep
 from softvq.surroundings import shut_out_matplotlib_settings
 
 # Joblib's process that tidies up after workers takes this from `sys.warnoptions`: it would warn of each folder that a
