@@ -105,8 +105,9 @@ def test_a_page_that_cannot_be_written_is_said_in_a_line(
         error = capsys.readouterr().err
         assert said in error
         assert error.count("\n") == 1
-    assert main([str(runs[0]), "--device", "abacus"]) == 1
-    assert "--device abacus cannot be used" in capsys.readouterr().err
+    for device in ("abacus", "meta"):
+        assert main([str(runs[0]), "--device", device]) == 1
+        assert f"--device {device} cannot be used" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 

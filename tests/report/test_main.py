@@ -142,6 +142,11 @@ def test_another_process_never_imports_torch(tmp_path):
         (["nowhere.csv"], "No such file|nowhere.csv"),
         (["logs", "--config-dir", "nowhere"], "there is no folder of configurations at .*nowhere"),
         (["logs", "--out", "file"], "cannot write .*file.*; choose another folder with --out DIR"),
+        (
+            ["logs", "--out", "/dev/null"],
+            "cannot write /dev/null/.*: File exists; choose another folder with --out DIR",
+        ),
+        (["none.csv"], "there is no table of runs at none.csv"),
         (["logs", "--out", "/proc/report"], "cannot write /proc/report.*; choose another folder with --out DIR"),
     ],
 )

@@ -1,10 +1,9 @@
 """Hands a trained model on: `softvq export RUN --out DIR`."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from softvq.console import screen
-from softvq.console.arguments import Parser
+from softvq.console.arguments import Parser, path
 from softvq.run.recorded import finished_metrics
 from softvq.run_folder import UnwritableError
 
@@ -12,8 +11,8 @@ from softvq.run_folder import UnwritableError
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exports a run; the exit status."""
     parser = Parser("softvq export", "Writes a run's model as safetensors and ONNX, with a model card.")
-    parser.add_argument("run", metavar="RUN", type=Path, help="folder of a finished run")
-    parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="where the files go")
+    parser.add_argument("run", metavar="RUN", type=path, help="folder of a finished run")
+    parser.add_argument("--out", metavar="DIR", type=path, required=True, help="where the files go")
     options = parser.parse_args(arguments)
     try:
         finished_metrics(options.run)  # before torch is loaded, which takes seconds

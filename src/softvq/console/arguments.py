@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 from softvq.bounded_files import printable
@@ -16,6 +17,13 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Ends the program with status 2."""
         self.exit(2, printable(f"error: {message}; {self.prog} --help lists the arguments") + "\n")
+
+
+def path(text: str) -> Path:
+    """A type of an argument: the path of a file or folder. An empty one would stand for the current folder."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"must be a path, got {text!r}")
+    return Path(text)
 
 
 def number(kind: type[int] | type[float], least: float, below: float | None = None) -> Callable[[str], float]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from softvq.console import screen
-from softvq.console.arguments import Parser, number
+from softvq.console.arguments import Parser, number, path
 from softvq.extras import MissingExtraError
 from softvq.run.recorded import finished_metrics
 from softvq.run_folder import EXPLORED, UnwritableError
@@ -80,7 +80,9 @@ def _device(name: str) -> Any:
     import torch
 
     try:
-        return torch.zeros(1, device=name).device
+        found = torch.zeros(1, device=name)
+        found.item()  # which `meta` cannot say, as it computes nothing
+        return found.device
     except (RuntimeError, AssertionError) as error:  # AssertionError: torch was built without it
         raise ValueError(
             f"--device {name} cannot be used: {str(error).splitlines()[0].partition('. ')[0]}; leave it out, or try cpu"
@@ -92,10 +94,10 @@ def _parser() -> Parser:
         "softvq explore",
         "One page to look into codes: maps, images under the pointer, clusters against classes, codewords.",
     )
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders of finished runs on the same data")
+    parser.add_argument("runs", nargs="+", type=path, metavar="RUN", help="folders of finished runs on the same data")
     parser.add_argument(
         "--out",
-        type=Path,
+        type=path,
         metavar="PAGE.html",
         help=f"the page (default: {EXPLORED} in the first run's folder, where the report finds it)",
     )

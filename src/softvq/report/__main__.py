@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from softvq.console import screen
-from softvq.console.arguments import Parser, number
+from softvq.console.arguments import Parser, number, path
 from softvq.report.read.collection import collect
 from softvq.report.read.departures import DefaultSettings, own_configurations
 from softvq.report.write.files import PAGE, write_report
 from softvq.report.write.numbers import tally
 from softvq.report.write.results import results
+from softvq.run_folder import UnwritableError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,9 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         screen.print_error(str(error))
         return 1
     except OSError as error:
-        screen.print_error(
-            f"cannot write {error.filename or out}: {error.strerror}; choose another folder with --out DIR"
-        )
+        place, reason = (error.path, error.reason) if isinstance(error, UnwritableError) else (out, error.strerror)
+        screen.print_error(f"cannot write {error.filename or place}: {reason}; choose another folder with --out DIR")
         return 1
     screen.print(f"{tally(content['counts'])}; report: {out / PAGE}")
     return 0
@@ -62,12 +62,12 @@ def _parser() -> Parser:
     parser.add_argument(
         "logs",
         nargs="*",
-        type=Path,
+        type=path,
         default=[Path("logs")],
         metavar="LOGS",
         help="folders of runs, or tables runs.csv of earlier reports (default: logs)",
     )
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where the report goes (default: LOGS/report)")
+    parser.add_argument("--out", type=path, metavar="DIR", help="where the report goes (default: LOGS/report)")
     parser.add_argument(
         "--fidelity",
         action="append",
@@ -84,7 +84,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "--config-dir",
         action="append",
-        type=Path,
+        type=path,
         metavar="DIR",
         help="one's own configurations, as those of `softvq train`, for the defaults of their runs (default: ./conf)",
     )

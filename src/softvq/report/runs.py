@@ -7,7 +7,7 @@ from pathlib import Path
 
 from softvq.bounded_files import printable
 from softvq.console import screen
-from softvq.console.arguments import Parser
+from softvq.console.arguments import Parser, path
 from softvq.report.judge.comparison import compare
 from softvq.report.judge.experiments import make_experiments
 from softvq.report.read.collection import collect
@@ -103,7 +103,7 @@ def _list_parser() -> Parser:
         "Lists the runs below folders. `softvq runs compare RUN RUN` sets two of them side by side.",
     )
     parser.add_argument(
-        "logs", nargs="*", type=Path, default=[Path("logs")], metavar="LOGS", help="folders of runs (default: logs)"
+        "logs", nargs="*", type=path, default=[Path("logs")], metavar="LOGS", help="folders of runs (default: logs)"
     )
     parser.add_argument(
         "--sort",
@@ -125,11 +125,11 @@ def _compare_parser() -> Parser:
         "softvq runs compare",
         "Shows the settings in which two runs differ, their numbers, and their curves in one picture.",
     )
-    parser.add_argument("first", type=Path, metavar="RUN", help="folder of a run")
-    parser.add_argument("second", type=Path, metavar="RUN", help="folder of another")
+    parser.add_argument("first", type=path, metavar="RUN", help="folder of a run")
+    parser.add_argument("second", type=path, metavar="RUN", help="folder of another")
     parser.add_argument(
         "--out",
-        type=Path,
+        type=path,
         default=Path("comparison.png"),
         metavar="FILE",
         help="the picture of both training curves (default: comparison.png)",

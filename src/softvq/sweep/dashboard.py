@@ -14,7 +14,7 @@ import yaml
 from softvq.bounded_files import first_line
 from softvq.config.compose import CONF_DIR
 from softvq.console import screen
-from softvq.console.arguments import Parser
+from softvq.console.arguments import Parser, path
 from softvq.extras import needed
 from softvq.published import PROBE_METRICS
 from softvq.run.summary import LABELS
@@ -211,10 +211,10 @@ def _parser() -> Parser:
     tracker = yaml.safe_load((CONF_DIR / "logger" / "wandb.yaml").read_text(encoding="utf-8"))
     parser = Parser("softvq dashboard", "Makes the W&B workspace and report of a sweep.")
     parser.add_argument("--experiment", required=True, metavar="NAME", help="the sweep: its experiment_name")
-    parser.add_argument("--logs", type=Path, default=Path("logs"), metavar="DIR", help="where its runs lie")
+    parser.add_argument("--logs", type=path, default=Path("logs"), metavar="DIR", help="where its runs lie")
     parser.add_argument("--project", default=tracker["project"], metavar="NAME", help="W&B's (default: %(default)s)")
     parser.add_argument("--entity", default=tracker["entity"], metavar="NAME", help="W&B's (default: the login's)")
-    parser.add_argument("--spec", type=Path, metavar="FILE", help="write the specification as JSON and send nothing")
+    parser.add_argument("--spec", type=path, metavar="FILE", help="write the specification as JSON and send nothing")
     return parser
 
 

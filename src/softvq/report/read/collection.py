@@ -63,6 +63,8 @@ def collect(logs: Sequence[Path]) -> Collection:
     """
     found = Collection()
     for table in (path for path in logs if path.suffix == ".csv" and not path.is_dir()):
+        if not table.exists():
+            raise FileNotFoundError(f"there is no table of runs at {table}")
         found.runs += with_evaluations(read_runs_csv(table), table.with_name(FILE))
     roots = [path for path in logs if path.suffix != ".csv" or path.is_dir()]
     for path, name in run_folders(roots):
