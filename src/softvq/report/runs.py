@@ -135,7 +135,3 @@ def _compare_parser() -> Parser:
         help="the picture of both training curves (default: comparison.png)",
     )
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

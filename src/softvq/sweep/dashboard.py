@@ -3,7 +3,6 @@
 import hashlib
 import json
 import shlex
-import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -216,7 +215,3 @@ def _parser() -> Parser:
     parser.add_argument("--entity", default=tracker["entity"], metavar="NAME", help="W&B's (default: the login's)")
     parser.add_argument("--spec", type=path, metavar="FILE", help="write the specification as JSON and send nothing")
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())
