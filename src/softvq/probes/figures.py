@@ -1,6 +1,7 @@
 """Figures of numbers: t-SNE of the codes, use of the codebook, health of the code, the training curve."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -197,10 +198,16 @@ def _over_steps(axis: "Axes", curve: Curve, name: str) -> None:
             steps, values = curve[f"{part}/{name}"]
             marker = "." if len(steps) <= FEW_POINTS else ""  # a line through a single point is not to be seen
             axis.plot(steps, values, color=colour, linewidth=1.2, marker=marker, label=part)
-    axis.set(title=name.replace("_", " "), xlabel="step")
+    axis.set(title=_in_words(name), xlabel="step")
+    axis.set_xlim(left=0)
     axis.spines[["top", "right"]].set_visible(False)
     if f"val/{name}" in curve:
         axis.legend(frameon=False)
+
+
+def _in_words(name: str) -> str:
+    """`commitment_loss` as `commitment loss`; the taps keep their names."""
+    return re.sub(r"(?<!\bz)_(?=[a-z])", " ", name)
 
 
 def _falling(axis: "Axes", x: str, y: str, values: np.ndarray) -> None:

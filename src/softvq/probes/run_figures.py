@@ -1,5 +1,6 @@
 """All figures of one run, with their captions."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,17 +59,15 @@ def draw_figures(
         _draw_images(album, model, arrays.test_images, encoded, part, seed)
 
 
-def _draw_codes(
-    album: Album, arrays: ImageArrays, encoded: Encoded, history: figures.Curve, part: str, seed: int, tsne_points: int
+def draw_tsne(
+    album: Album, codes: np.ndarray, labels: np.ndarray | None, names: Sequence[str], part: str, seed: int, points: int
 ) -> None:
-    numbers, total = encoded.health.compute(), len(encoded.test_z_e)
-    count = min(tsne_points, total)
-    found = {name: value.numpy() for name, value in distributions(encoded.health.sums()).items()}
+    """Draws the map of some codes. Shapes: codes (N, d); labels (N,), numbers of `names`, or None."""
+    count, total = min(points, len(codes)), len(codes)
 
     def tsne() -> "Figure":
-        points, shown = figures.tsne_points(encoded.test_z_e, seed, tsne_points)
-        labels = arrays.test_labels
-        return figures.tsne(points, None if labels is None else labels[shown], arrays.info.class_names)
+        places, shown = figures.tsne_points(codes, seed, points)
+        return figures.tsne(places, None if labels is None else labels[shown], names)
 
     album.add(
         "tsne",
@@ -78,6 +77,15 @@ def _draw_codes(
         "where most of the points around are its own.",
         tsne,
     )
+
+
+def _draw_codes(
+    album: Album, arrays: ImageArrays, encoded: Encoded, history: figures.Curve, part: str, seed: int, tsne_points: int
+) -> None:
+    numbers = encoded.health.compute()
+    found = {name: value.numpy() for name, value in distributions(encoded.health.sums()).items()}
+
+    draw_tsne(album, encoded.test_z_e, arrays.test_labels, arrays.info.class_names, part, seed, tsne_points)
     album.add(
         "health",
         f"health of the code, {part} set",

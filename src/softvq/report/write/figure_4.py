@@ -40,7 +40,7 @@ def panels(runs: Sequence[Run], departing: Mapping[str, str], cache: Path) -> li
             titles = [row_name(run.bottleneck) for run, _ in drawn]
             found.append(
                 {
-                    "picture": from_image(_draw(titles, [codes for _, codes in drawn])),
+                    "picture": from_image(_draw(_heading(drawn), titles, [codes for _, codes in drawn])),
                     "alt": f"t-SNE of the test codes of {data_name(data)}, one panel each: {', '.join(titles)}",
                     "caption": f"{data_name(data)}: test codes, coloured by class. {_conditions(drawn, departing)}",
                     "folders": [run.folder for run, _ in drawn],
@@ -81,6 +81,14 @@ def _conditions(drawn: Sequence[tuple[Run, Any]], departing: Mapping[str, str]) 
     return f"{'; '.join(f'{title}: {text}' for title, text in said.items())}."
 
 
+def _heading(drawn: Sequence[tuple[Run, Any]]) -> str:
+    """Data, steps and seeds of the panels."""
+    steps = ", ".join(f"{n:,}" for n in sorted({run.steps or 0 for run, _ in drawn}))
+    seeds = sorted({run.seed for run, _ in drawn})
+    numbers = ", ".join(map(str, seeds))
+    return f"{data_name(drawn[0][0].data)}, {steps} steps, seed{'s' if len(seeds) > 1 else ''} {numbers}"
+
+
 def _embedding(run: Run, cache: Path) -> tuple[np.ndarray, np.ndarray] | None:
     """Points and labels of the test codes; None where there are none to read."""
     try:
@@ -112,13 +120,14 @@ def _codes(latents: Path) -> tuple[np.ndarray, np.ndarray]:
     return codes.reshape(len(codes), -1).astype(np.float32), labels
 
 
-def _draw(titles: Sequence[str], embeddings: Sequence[tuple[np.ndarray, np.ndarray]]) -> Image.Image:
+def _draw(heading: str, titles: Sequence[str], embeddings: Sequence[tuple[np.ndarray, np.ndarray]]) -> Image.Image:
     """Panels in rows of three with one legend, in the colours of the runs' own figures."""
     from softvq.probes.drawing import class_style, new_figure
 
     columns = min(3, len(titles))
     rows = math.ceil(len(titles) / columns)
-    figure = new_figure(3.2 * columns, 3.1 * rows + 0.5)
+    figure = new_figure(3.2 * columns, 3.1 * rows + 0.8)
+    figure.suptitle(heading, fontsize=10)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     classes = np.unique(np.concatenate([labels for _, labels in embeddings]))
     for axis, title, (points, labels) in zip(axes, titles, embeddings, strict=False):
