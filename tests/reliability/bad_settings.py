@@ -330,6 +330,8 @@ TOGETHER: list[tuple[str, str]] = [
 EVALUATE: list[tuple[str, str]] = [
     ("", "run has no value; add run=..."),
     ("logs/x", "'logs/x' cannot be read; write run=logs/x"),
+    ("run=logs/x network=conv", "network=conv has no effect: a run keeps its network; drop it"),
+    ("probes=fast -m run=logs/x", "run=logs/x stands behind a flag among settings; write the flags first"),
     ("run=logs/x", "run=logs/x holds no finished run"),
     ("run=", "run must be a folder's path, got ''"),
     ("run=null", "run must be a folder's path, got null"),

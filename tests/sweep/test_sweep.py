@@ -187,6 +187,8 @@ def test_plan_names_duplicates_and_lists_all_that_cannot_be(tmp_path: Path, caps
     [
         ("experiment=smoke,demo", "smoke, demo names a launcher or swept choices, which Hydra drops"),
         ("hydra.launcher.n_jobs=0", "hydra.launcher.n_jobs must be a number of jobs, or -1 for one a core, got 0"),
+        ("seed=range(0)", "there is no cell to run: seed=range(0) names no value"),
+        ("bottleneck=glob(x*)", "there is no cell to run: bottleneck=glob(x*) names no value"),
     ],
 )
 def test_what_hydra_would_drop_or_stop_at_is_named(override: str, message: str, tmp_path: Path) -> None:

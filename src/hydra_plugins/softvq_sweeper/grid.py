@@ -55,6 +55,9 @@ class GridSweeper(BasicSweeper):
 
         sweep.refuse_dropped_settings(overrides)
         cells = self.split_arguments(overrides, None)[0]
+        if not cells:
+            swept = ", ".join(override.input_line for override in overrides if override.is_sweep_override())
+            raise ValueError(f"there is no cell to run: {swept} names no value")
         return partial(sweep.run, cells, self._read, self._launch, self.config, self.plan_only)
 
     def _read(self, overrides: Sequence[str]) -> Any:

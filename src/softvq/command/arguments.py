@@ -36,6 +36,8 @@ def check_arguments(arguments: Sequence[str], config_name: str) -> None:
         if known.multirun:
             raise UsageError("evaluate probes one run at a time; drop -m")
         for override in known.overrides:
+            if override.lstrip("+~").partition("=")[0] == "network":
+                raise UsageError(f"{override} has no effect: a run keeps its network; drop it")
             if "=" not in override and not override.startswith("~"):
                 raise UsageError(f"{override!r} cannot be read; write run={override}")
 
@@ -75,6 +77,8 @@ def _refuse(message: str) -> NoReturn:
 def _rewritten(unknown: Sequence[str], arguments: Sequence[str]) -> str:
     """What to write in place of `--lr=0.1`, `--lr 0.1` or `-lr 0.1`."""
     flag = unknown[0]
+    if not flag.startswith("-"):
+        return f"{flag} stands behind a flag among settings; write the flags first, as -m SETTING SETTING"
     name, _, value = flag.lstrip("-").partition("=")
     key = re.sub(r"-", "_", name)
     position = list(arguments).index(flag)
