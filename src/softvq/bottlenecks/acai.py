@@ -47,11 +47,7 @@ class ACAI(Bottleneck):
         return {"critic": self.critic_lr}
 
     def attach(
-        self,
-        image_shape: tuple[int, int, int],
-        classes: int,
-        encoder: Callable[..., nn.Module],
-        mean_scale: float,
+        self, image_shape: tuple[int, int, int], classes: int, encoder: Callable[..., nn.Module], mean_scale: float
     ) -> None:
         super().attach(image_shape, classes, encoder, mean_scale)
         self.critic = encoder(heads={"score": self.d})

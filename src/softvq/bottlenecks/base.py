@@ -139,11 +139,7 @@ class Bottleneck(nn.Module, ABC):
         return {}
 
     def attach(
-        self,
-        image_shape: tuple[int, int, int],
-        classes: int,
-        encoder: Callable[..., nn.Module],
-        mean_scale: float,
+        self, image_shape: tuple[int, int, int], classes: int, encoder: Callable[..., nn.Module], mean_scale: float
     ) -> None:
         """Learns, once, of what it is built into: for parts whose size follows from the data.
 

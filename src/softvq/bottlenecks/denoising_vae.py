@@ -31,11 +31,7 @@ class DenoisingVAE(Bottleneck):
         return self.posterior.heads
 
     def attach(
-        self,
-        image_shape: tuple[int, int, int],
-        classes: int,
-        encoder: Callable[..., nn.Module],
-        mean_scale: float,
+        self, image_shape: tuple[int, int, int], classes: int, encoder: Callable[..., nn.Module], mean_scale: float
     ) -> None:
         super().attach(image_shape, classes, encoder, mean_scale)
         self.image_shape = image_shape

@@ -31,11 +31,7 @@ class DVIB(WeightedKL):
         return {"z_e": self.d, "scale": self.d}
 
     def attach(
-        self,
-        image_shape: tuple[int, int, int],
-        classes: int,
-        encoder: Callable[..., nn.Module],
-        mean_scale: float,
+        self, image_shape: tuple[int, int, int], classes: int, encoder: Callable[..., nn.Module], mean_scale: float
     ) -> None:
         super().attach(image_shape, classes, encoder, mean_scale)
         if classes < 2:

@@ -47,9 +47,7 @@ class BinarySymmetricChannel(Bottleneck):
         z = (z_e > 0).to(z_e.dtype) if noise is None else self.bits(q, noise)
         surprise = math.log(2) - _entropy(q)  # KL from a fair bit, nats
         return Latent(
-            z=z,
-            penalty=z_e.new_zeros(()),
-            taps={"z_e": z_e, "rate": surprise.sum(-1).clamp(min=0) / math.log(2)},
+            z=z, penalty=z_e.new_zeros(()), taps={"z_e": z_e, "rate": surprise.sum(-1).clamp(min=0) / math.log(2)}
         )
 
 

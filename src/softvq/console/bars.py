@@ -38,12 +38,7 @@ class LineProgress(Progress):
     def __init__(self, *columns: ProgressColumn, **settings: Any) -> None:
         above = screen.errors_on_terminal  # what is written to stderr meanwhile stands above the bar
         super().__init__(
-            *columns,
-            console=screen.terminal,
-            transient=True,
-            refresh_per_second=4,
-            redirect_stderr=above,
-            **settings,
+            *columns, console=screen.terminal, transient=True, refresh_per_second=4, redirect_stderr=above, **settings
         )
 
     def get_renderable(self) -> RenderableType:

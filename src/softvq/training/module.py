@@ -76,10 +76,7 @@ class TrainingModule(L.LightningModule):
     """
 
     def __init__(
-        self,
-        members: Sequence[Member],
-        make_optimizer: Callable[[Iterable[Any]], Optimizer],
-        log_every_n_steps: int,
+        self, members: Sequence[Member], make_optimizer: Callable[[Iterable[Any]], Optimizer], log_every_n_steps: int
     ) -> None:
         super().__init__()
         self.automatic_optimization = False

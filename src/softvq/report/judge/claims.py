@@ -157,10 +157,7 @@ def _gain(group: Mapping[str, Any], data: str, metric: str, where: str, tables: 
     relative = bool(group.get("relative"))
     label = f"{row_name(group['gain'])} {MINUS} {row_name(group['over'])} ({where}{', relative' if relative else ''})"
     plain = Inequality(label, metric, "gain", group["by"], relative)
-    pairs = _pairs(
-        _values(tables, data, group["gain"], {}, metric),
-        _values(tables, data, group["over"], {}, metric),
-    )
+    pairs = _pairs(_values(tables, data, group["gain"], {}, metric), _values(tables, data, group["over"], {}, metric))
     if pairs is None or (relative and any(b == 0 for _, b in pairs)):
         return replace(plain, state="not run")
     gains = [(a - b) / b if relative else a - b for a, b in pairs]

@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from softvq.config.compose import CONF_DIR, compose, without_hydra
 from softvq.config.identity import result_settings
-from softvq.report.read.fields import flat
+from softvq.report.read.fields import as_typed, flat
 from softvq.report.read.run import Departures, Run
 
 NAME = re.compile(r"[\w.-]+")
@@ -99,7 +99,7 @@ def _compare(default: DictConfig, run: Run) -> tuple[list[tuple[str, str, str]],
 
     def differing() -> list[tuple[str, str, str]]:
         keys = (key for key in mine if mine[key] != theirs.get(key))
-        return [(key, _text(mine[key]), _text(theirs.get(key))) for key in keys]
+        return [(key, as_typed(mine[key]), as_typed(theirs.get(key))) for key in keys]
 
     causes = [leaf for leaf in differing() if not _interpolated(default, leaf[0])]
     if causes:
@@ -135,7 +135,3 @@ def _interpolated(config: DictConfig, key: str) -> bool:
     parent, _, leaf = key.rpartition(".")
     node = OmegaConf.select(config, parent) if parent else config
     return isinstance(node, DictConfig) and leaf in node and OmegaConf.is_interpolation(node, leaf)
-
-
-def _text(value: Any) -> str:
-    return "none" if value is None else str(value)

@@ -89,6 +89,11 @@ def flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
+def as_typed(value: Any) -> str:
+    """A setting's value as one would type it; `none` where it has none."""
+    return "none" if value is None else str(value)
+
+
 def brief(value: Any) -> str:
     """A value as a message shows it, a long one cut off."""
     return repr(value)[:80]

@@ -14,6 +14,7 @@ from typing import Any
 
 from softvq.bounded_files import printable, read_text
 from softvq.published import NUMBERS
+from softvq.report.read.fields import as_typed
 from softvq.report.read.run import Departures, Run, setting
 
 IDENTITY = ("experiment", "data", "bottleneck", "fidelity", "seed", "steps", "protocol", "tap")
@@ -85,7 +86,7 @@ def _run(row: Mapping[str, Any]) -> Run:
     known = {*IDENTITY, *NUMBERS, *ORIGIN, *BECAME, DEFAULTS}
     text = {key: row.get(key, "") for key in TEXTS}
     settings = {key: value for key, value in row.items() if key not in known and not key.startswith(DIAGNOSTICS)}
-    departing = [(key, _shown(row.get(key)), str(default)) for key, default in (row.get(DEFAULTS) or {}).items()]
+    departing = [(key, as_typed(row.get(key)), str(default)) for key, default in (row.get(DEFAULTS) or {}).items()]
     return Run(
         folder=text["folder"],
         path=None,
@@ -136,7 +137,3 @@ def _from_text(key: str, text: str) -> Any:
         return printable(text) if key in TEXTS else json.loads(text)
     except ValueError:
         return printable(text)
-
-
-def _shown(value: Any) -> str:
-    return "none" if value is None else str(value)

@@ -18,15 +18,7 @@ from softvq.published import LABELS, NUMBERS, PROBE_METRICS, data_name, label, r
 from softvq.report.read.run import Run
 from softvq.report.write.explanations import DISTORTION, READING, SPREAD, TESTS
 from softvq.report.write.figure_4 import conditions
-from softvq.report.write.numbers import (
-    SYMBOLS,
-    claim_in_numbers,
-    effect,
-    interval,
-    over_seeds,
-    probability,
-    tally,
-)
+from softvq.report.write.numbers import SYMBOLS, claim_in_numbers, effect, interval, over_seeds, probability, tally
 from softvq.report.write.pictures import KINDS, embedded, ordered
 from softvq.report.write.plots import Plot, results_plot, sweep_plot
 from softvq.report.write.search_plots import history_plot, importance_plot
