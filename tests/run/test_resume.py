@@ -164,13 +164,36 @@ def test_a_curve_never_mixes_configurations(tmp_path: Path, monkeypatch: pytest.
     assert not (folder.figures / "codebook_use.png").exists()
 
 
-def test_a_curve_that_is_missing_beside_a_checkpoint_is_told_of(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("overrides", "at", "kept", "message"),
+    [
+        ((), 3, 0, "has no rows, the checkpoint is of step"),
+        (("trainer.max_steps=8",), 5, 2, "ends at step 2, the checkpoint is of step"),
+    ],
+)
+def test_rows_of_a_curve_that_are_missing_beside_a_checkpoint_are_told_of(
+    overrides: tuple[str, ...],
+    at: int,
+    kept: int,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    folder = killed(tmp_path, monkeypatch, *CELL)
-    folder.curve.write_text("")
-    assert start(tmp_path, *CELL).status == "finished"
-    assert "metrics.csv has no rows" in folder.log.read_text()
+    folder = killed(tmp_path, monkeypatch, *CELL, *overrides, at=at)
+    lines = folder.curve.read_text().splitlines(keepends=True)
+    folder.curve.write_text("".join(lines[:kept]))
+    assert start(tmp_path, *CELL, *overrides).status == "finished"
+    assert f"metrics.csv {message}" in folder.log.read_text()
+
+
+def test_the_one_row_of_a_short_run_that_is_missing_is_told_of(tmp_path: Path) -> None:
+    overrides = (*CELL, *OFTEN, "trainer.log_every_n_steps=100")
+    run(tmp_path, *overrides)
+    folder = RunFolder(tmp_path)
+    folder.metrics.unlink()  # as if it had been killed while probing
+    folder.curve.unlink()
+    assert start(tmp_path, *overrides).status == "finished"
+    assert "metrics.csv has no rows, the checkpoint is of step 4" in folder.log.read_text()
 
 
 # --- damage

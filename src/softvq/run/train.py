@@ -129,8 +129,8 @@ def _groups(cells: Sequence[Cell]) -> list[tuple[list[Cell], list[Path] | Except
         try:
             files = generations.readable(_identity(cell), screen.print_warning)
             files.pop(0, None)  # nothing was trained by step 0: such a cell begins like one without a checkpoint
-            if files and not read_curve(cell.folder.curve) and max(files) >= cell.config.trainer.log_every_n_steps:
-                screen.print_warning(f"{cell.folder.curve} has no rows: the training curve begins anew")
+            if files:
+                _tell_lost_rows(cell, max(files))
             readable.append((cell, files))
         except ValueError as error:
             groups.append(([cell], error))
@@ -141,6 +141,18 @@ def _groups(cells: Sequence[Cell]) -> list[tuple[list[Cell], list[Path] | Except
     for step, members in by_step.items():
         groups.append(([cell for cell, _ in members], [files[step] for _, files in members if files]))
     return groups
+
+
+def _tell_lost_rows(cell: Cell, step: int) -> None:
+    """Warns where the training curve has lost rows that were written before the checkpoint of a step."""
+    every, last = cell.config.trainer.log_every_n_steps, cell.config.trainer.max_steps
+    logged = step if step == last else step // every * every
+    reached = max((row["step"] for row in read_curve(cell.folder.curve)), default=0)
+    if reached < logged:
+        has = f"ends at step {reached:.0f}" if reached else "has no rows"
+        screen.print_warning(
+            f"{cell.folder.curve} {has}, the checkpoint is of step {step}: the curve lacks the steps before"
+        )
 
 
 def _identity(cell: Cell) -> Identity:
