@@ -17,7 +17,7 @@ from softvq.probes.drawing import Album
 from softvq.probes.run_figures import draw_tsne
 from softvq.report.read.collection import collect
 from softvq.report.write.figure_4 import panels
-from softvq.run.cell import finished_metrics
+from softvq.run.recorded import finished_metrics
 from softvq.run.summary import chosen_words
 
 DOCS = Path(__file__).parents[1] / "docs"
