@@ -56,6 +56,7 @@ def sweep_here(folder: Path, *overrides: str) -> int:
     """The same without figures in this process, which has loaded all that a sweep loads; the exit code."""
     argv, handlers = sys.argv, {signum: signal.getsignal(signum) for signum in stop.SIGNALS}
     sys.argv = command(folder, *overrides, "hydra/launcher=basic")[1:]
+    stop.forget()  # another test of this process may have been stopped
     try:
         with warnings.catch_warnings(), without_figures():
             warnings.simplefilter("ignore")
