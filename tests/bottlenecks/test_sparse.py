@@ -88,6 +88,7 @@ def test_a_batch_without_a_positive_unit_gives_zeros_and_leaves_the_state_a_numb
     assert all(torch.isfinite(value).all() for value in bottleneck.state_dict().values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["topk", "batch_topk"])
 def test_dead_units_come_back(name):
     """A linear autoencoder whose last units begin far below zero uses them after all."""

@@ -129,6 +129,7 @@ def test_names_are_plain_short_and_the_same_for_any_way_to_type_a_number(changes
     assert name(*reversed(again)) == made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "old"),
     [

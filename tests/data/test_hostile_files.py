@@ -124,6 +124,7 @@ def test_the_sets_that_are_damaged_below_are_sound(tmp_path, make):
     assert outcome(*make(tmp_path)) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", FORMATS)
 @FUZZED
 @given(changes=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=8), cut=st.floats(0, 1.2))
@@ -136,6 +137,7 @@ def test_altered_and_cut_files_are_data_or_one_line(tmp_path, make, changes, cut
     outcome(source, path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", FORMATS)
 @FUZZED
 @given(content=st.binary(max_size=200), kept=st.integers(0, 200))

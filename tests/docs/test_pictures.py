@@ -39,6 +39,7 @@ def test_a_committed_picture_has_the_palette(name: str) -> None:
         assert near.sum() > 20, f"{name} lacks {colour}: draw it anew by benchmarks/pictures.py"
 
 
+@pytest.mark.slow
 def test_the_committed_map_has_the_title_that_is_written_today(tmp_path: Path) -> None:
     committed, texts = opened(DOCS / "soft_vq_mnist.png")
     label = texts["Title"].partition(":")[0]

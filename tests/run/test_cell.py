@@ -92,6 +92,7 @@ def write_objects(root: Path) -> tuple[str, ...]:
     return ("data=cifar10", "data.verify=false", *SMALL_CONV)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("write", "bottleneck"),
     [

@@ -79,6 +79,7 @@ def test_a_folder_in_a_files_place_is_named_in_one_line(name: str, tmp_path: Pat
     assert len(outcome.message.splitlines()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("allowed", range(0, 8))
 def test_starting_over_that_is_killed_never_gives_old_numbers_a_new_name(
     allowed: int, whole: Path, faster: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -66,6 +66,7 @@ def test_a_run_goes_on_in_the_middle_of_a_row_of_its_curve(
     assert {"train/loss", "train/active_units", "val/loss", "val/effective_rank"} <= set(header.split(","))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["64-true", "bf16-true", "bf16-mixed"])
 def test_a_run_of_any_precision_goes_on_to_the_last_bit(
     precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -180,6 +180,7 @@ def test_a_damaged_member_is_refused_alone(tmp_path: Path) -> None:
     assert "last.ckpt is damaged" in outcomes[2].message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spoiled", [[1], [0, 1, 2]])
 def test_a_diverging_seed_fails_alone(
     spoiled: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: Path

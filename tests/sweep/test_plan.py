@@ -30,6 +30,7 @@ def planned(tmp_path: Path, seconds: Sequence[float | None]) -> Plan:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("seconds", "told"),
     [

@@ -167,6 +167,7 @@ def test_a_setting_that_does_not_fit_is_found_in_a_worker_too(tmp_path: Path) ->
     assert "nothing was started" in ended.stderr
 
 
+@pytest.mark.slow
 def test_plan_names_duplicates_and_lists_all_that_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert sweep_here(tmp_path, "bottleneck=vq,vq", "hydra.sweeper.plan_only=true") == 0
     told = capsys.readouterr().out

@@ -57,6 +57,7 @@ def test_each_of_many_steps_is_that_of_the_seed_alone(
     check_members(config, *trained(config, seeds=SEEDS))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bottleneck", KINDS)
 def test_each_member_begins_and_goes_on_as_its_seed_alone_does(
     configure: Callable[..., DictConfig], bottleneck: str

@@ -77,6 +77,7 @@ def elements(text) -> Elements:
     return Elements(text)
 
 
+@pytest.mark.slow
 def test_no_name_or_message_becomes_markup_or_reaches_a_terminal(elements, text):
     assert len(elements.of("script")) == 1
     assert elements.of("i", "iframe", "object", "embed", "base", "form", "link") == [{"rel": "icon", "href": "data:,"}]
