@@ -120,4 +120,5 @@ def _check_run(composed: DictConfig) -> None:
     from softvq.run.check import check_cell
 
     check_cell(cell)
+    cell.folder.check_own()  # before images are prepared: a refused run leaves nothing behind
     cell.state(cell.settings(prepare(cell.source(), cell.config.data.root).info))

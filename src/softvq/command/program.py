@@ -81,7 +81,10 @@ def run(main: Callable[[], Any], config_name: str) -> None:
         if SHOW_ALL or not _from_hydra(error):
             raise
         # Hydra writes nothing but the folder of a run, so an error about a file is about that folder.
-        said = unusable(error) if isinstance(error, OSError) and error.filename else str(error).partition("\n")[0]
+        if isinstance(error, OSError) and error.filename:
+            said = unusable(error)
+        else:  # what its assertions say is about its own code
+            said = "" if isinstance(error, AssertionError) else str(error).partition("\n")[0]
         screen.print_error(said or f"Hydra stops with {type(error).__name__}: a setting under hydra does not fit")
         sys.exit(1)
     except stop.Stopped as stopped:
