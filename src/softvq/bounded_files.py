@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 import yaml
 
 LARGEST_FILE = 16 * 2**20  # bytes; a training curve of 100,000 rows has about 10 million
+PIECE = 2**20  # bytes that are read at a time
 LARGEST_YAML = 2**20  # a configuration has about 5,000
 DEEPEST = 50  # values inside values; a configuration has 6
 MOST_VALUES = 200_000
@@ -81,14 +82,17 @@ def read_bytes(path: Path, largest: int = LARGEST_FILE) -> bytes:
         FileNotFoundError: if there is none.
         UnreadableFileError: if it is no regular file, larger, or not readable.
     """
+    content = bytearray()
     with opened(path) as file:
         try:
-            content = file.read(largest + 1)
+            # Piece by piece: `read` sets aside as much memory as it is asked for.
+            while len(content) <= largest and (piece := file.read(min(PIECE, largest + 1 - len(content)))):
+                content += piece
         except OSError as error:
             raise _unreadable(path, error) from None
     if len(content) > largest:
         raise UnreadableFileError(path, f"it has more than {largest:,} bytes")
-    return content
+    return bytes(content)
 
 
 def read_text(path: Path, largest: int = LARGEST_FILE) -> str:

@@ -10,14 +10,15 @@ import os
 import random
 import shutil
 import stat
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cells import SMALL_MLP, make_cell, results, run
+from cells import QUICK, ROOT, SMALL_MLP, make_cell, results, run
 from disks import ext4_disk
-from forks import start, wait
 
 from softvq.run.complete import complete
 
@@ -118,12 +119,15 @@ def test_a_real_disk_that_loses_power_holds_a_run_that_goes_on(tmp_path: Path, m
     settings = (*SETTINGS, "trainer.max_steps=150", f"data.root={tmp_path}")
     expected = results(run(tmp_path / "whole", *settings))
     image = tmp_path / "image"
-    with ext4_disk(image, tmp_path / "disk", megabytes=24) as disk:
-        pid = start(lambda: run(disk / "run", *settings) and None, tmp_path / "log")
+    with ext4_disk(image, tmp_path / "disk", megabytes=24) as disk, (tmp_path / "log").open("wb") as log:
+        # Not a fork: this process has trained already, and what is left of that does not outlive a fork.
+        command = [sys.executable, ROOT / "train.py", *QUICK, *settings, f"hydra.run.dir={disk / 'run'}"]
+        process = subprocess.Popen(command, stdout=log, stderr=log)
         copies = [copied(image, tmp_path / "copy-0")]
-        while (status := wait(pid, CHANCE.uniform(0.1, 0.8))) is None:
+        while process.poll() is None:
+            time.sleep(CHANCE.uniform(0.1, 0.8))
             copies.append(copied(image, tmp_path / f"copy-{len(copies)}"))
-        assert status == 0, (tmp_path / "log").read_text()
+        assert process.returncode == 0, (tmp_path / "log").read_text()
         for _ in range(4):
             copies.append(copied(image, tmp_path / f"copy-{len(copies)}"))
             time.sleep(0.2)
