@@ -58,6 +58,7 @@ def test_training_goes_on_from_its_state_bit_for_bit(name):
         assert torch.equal(second.state_dict()[key], value), key
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in TRAINED if name not in zoo.LABELLED])  # which are not replayed
 def test_replayed_steps_are_the_steps_themselves(name):
     """A step changes what there is in place and counts nothing in Python: else a captured one would not be it."""

@@ -151,6 +151,7 @@ def test_a_recorded_value_is_no_reference(value: str) -> None:
         check_recorded({"data": {"tags": ["x", value]}}, "config.yaml")
 
 
+@pytest.mark.slow
 @given(st.text(max_size=40) | st.from_regex(r"[a-z_]+(\.[a-zA-Z_]+){0,4}", fullmatch=True))
 def test_nothing_is_known_but_softvqs_own_pytorchs_and_lightnings(target: str) -> None:
     assert not is_known(target) or target.split(".")[0] in ("softvq", "torch", "lightning", "pytorch_lightning")

@@ -113,6 +113,7 @@ def test_rows_run_on_every_source(write: Callable[[Path], tuple[str, ...]], bott
     assert metrics["provenance"]["network"] in ("mlp", "conv", "pixels")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shape", "network", "K"),
     [

@@ -174,6 +174,7 @@ def test_what_lightning_would_take_from_the_environment_is_left_out(
 # --- full
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["last.ckpt", "metrics.csv", "metrics.json", "config.yaml"])
 def test_a_disk_that_is_full_at_any_file_is_one_line_and_the_run_goes_on_when_there_is_room(
     target: str, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -208,6 +209,7 @@ def test_a_disk_that_is_full_at_any_file_is_one_line_and_the_run_goes_on_when_th
     assert results(metrics_of(tmp_path)) == results(metrics_of(whole))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kilobytes", [8, 40, 80])
 def test_a_small_disk_that_fills_up(
     kilobytes: int, whole: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]

@@ -48,6 +48,7 @@ def test_a_killed_run_started_again_ends_with_the_numbers_of_an_unbroken_one(tmp
     assert broken.curve.read_bytes() == (tmp_path / "whole" / "metrics.csv").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bottleneck", ["soft_vq", "vae", "vq"])
 def test_a_run_goes_on_in_the_middle_of_a_row_of_its_curve(
     bottleneck: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

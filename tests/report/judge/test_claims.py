@@ -33,6 +33,7 @@ def write_models(root: Path, accuracies: dict[str, float], seeds: int = 5, shift
             write_run(root / f"{model}-{seed}", "mnist", model, seed, tuple(map(float, accuracy + noise)))
 
 
+@pytest.mark.slow
 def test_a_clear_order_supports_its_claims_and_contradicts_the_opposite(tmp_path, claims):
     write_models(tmp_path, LADDER)
     found = claims()
