@@ -63,6 +63,8 @@ def call_in_workers(function: Callable[[X], Y], arguments: Sequence[X], workers:
     Raises:
         Exception: if a worker dies; the calls that have not come back by then are lost.
     """
+    from multiprocessing import resource_tracker
+
     from joblib import Parallel, delayed
 
     if TIDY_QUIETLY not in sys.warnoptions:
@@ -79,6 +81,7 @@ def call_in_workers(function: Callable[[X], Y], arguments: Sequence[X], workers:
         initializer=_begin_worker,
         initargs=(os.getpid(), str(stop_file())),
     )
+    resource_tracker.ensure_running()  # first, since it lets the signals through again once its process has started
     with stop.kept_from_children():
         yield from parallel(delayed(_numbered)(function, *pair) for pair in enumerate(arguments))
 
