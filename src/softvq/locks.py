@@ -51,7 +51,7 @@ def _check_support(path: Path) -> None:
     """Sees whether the file system has locks, by a shared lock for a moment; it has them if another process holds one.
 
     Raises:
-        NotImplementedError: if it has none.
+        OSError: if it has none.
     """
     file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0), 0o666)
     try:
@@ -59,7 +59,7 @@ def _check_support(path: Path) -> None:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno not in HELD_BY_ANOTHER:
-            raise NotImplementedError(f"its file system has no locks ({error.strerror})") from error
+            raise OSError(error.errno, f"its file system has no locks ({error.strerror})") from error
     finally:
         os.close(file)
 
@@ -76,6 +76,6 @@ def _acquired_at_once(lock: FileLock) -> bool:
 def _explained(path: Path, way_out: str) -> Iterator[None]:
     try:
         yield
-    except (OSError, NotImplementedError) as error:
+    except (OSError, NotImplementedError) as error:  # the latter is what filelock raises where it finds no locks
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise LockError(f"{path} cannot be locked: {reason}; {way_out}") from error

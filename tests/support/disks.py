@@ -33,12 +33,12 @@ def small_disk(folder: Path, kilobytes: int) -> Iterator[Path]:
 @contextmanager
 def ext4_disk(image: Path, folder: Path, megabytes: int = 0) -> Iterator[Path]:
     """A disk of ext4 at `folder`, all of it in the file `image`; a new one of so many megabytes, or the one there."""
+    if not shutil.which("mkfs.ext4"):
+        pytest.skip("not installed: mkfs.ext4 (Debian: e2fsprogs)")
     folder.mkdir(parents=True, exist_ok=True)
     if megabytes:
         with image.open("wb") as file:
             file.truncate(megabytes * 2**20)
-        if not shutil.which("mkfs.ext4"):
-            pytest.skip("not installed: mkfs.ext4 (Debian: e2fsprogs)")
         subprocess.run(["mkfs.ext4", "-q", "-E", "lazy_itable_init=0", image], check=True)
     _mount("-o", "loop", image, folder)
     try:

@@ -1,6 +1,6 @@
 """Reads the files of a run folder, and checks that they are what a run writes and say the same as one another."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +24,9 @@ def read_metrics(folder: RunFolder) -> dict[str, Any] | None:
         DamagedFileError: if it is not what a run writes.
     """
     try:
-        metrics = read_json(folder.metrics)
+        return _read(read_json, folder.metrics, "config_hash", str)
     except FileNotFoundError:
         return None
-    except UnreadableFileError as error:
-        raise DamagedFileError(folder.metrics, error.reason) from error
-    if not isinstance(metrics, dict) or not isinstance(metrics.get("config_hash"), str):
-        raise DamagedFileError(folder.metrics, "it has no config_hash")
-    return metrics
 
 
 def check_whole(folder: RunFolder, metrics: Mapping[str, Any]) -> None:
@@ -83,14 +78,20 @@ def read_config(folder: RunFolder) -> dict[str, Any]:
         DamagedFileError: if it is absent or not what a run writes.
     """
     try:
-        config = read_yaml(folder.config)
+        return _read(read_yaml, folder.config, "result_settings", dict)
     except FileNotFoundError as error:
         raise DamagedFileError(folder.config, "it is missing, so that nobody knows whose run this is") from error
+
+
+def _read(read: Callable[[Path], Any], path: Path, needed: str, kind: type) -> dict[str, Any]:
+    """The content of a file that every run writes with an entry of this name and kind."""
+    try:
+        content = read(path)
     except UnreadableFileError as error:
-        raise DamagedFileError(folder.config, error.reason) from error
-    if not isinstance(config, dict) or not isinstance(config.get("result_settings"), dict):
-        raise DamagedFileError(folder.config, "it has no result_settings")
-    return config
+        raise DamagedFileError(path, error.reason) from error
+    if not isinstance(content, dict) or not isinstance(content.get(needed), kind):
+        raise DamagedFileError(path, f"it has no {needed}")
+    return content
 
 
 def check_results(folder: RunFolder, metrics: Mapping[str, Any]) -> None:

@@ -150,9 +150,7 @@ def _tell_lost_rows(cell: Cell, step: int) -> None:
     reached = max((row["step"] for row in read_curve(cell.folder.curve)), default=0)
     if reached < logged:
         has = f"ends at step {reached:.0f}" if reached else "has no rows"
-        screen.print_warning(
-            f"{cell.folder.curve} {has}, the checkpoint is of step {step}: the curve lacks the steps before"
-        )
+        screen.print_warning(f"{cell.folder.curve} {has}, the checkpoint is of step {step}: rows before it are lost")
 
 
 def _identity(cell: Cell) -> Identity:

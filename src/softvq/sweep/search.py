@@ -6,41 +6,33 @@ experiment, from which a search goes on, and for people and the report in `searc
 
 import hashlib
 import json
-import shlex
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
-from rich.table import Table
 
 from softvq.config.launcher import jobs_at_a_time, kind
 from softvq.console import counted, screen
 from softvq.data.prepared import prepare
 from softvq.locks import locked
-from softvq.published import PROBE_METRICS, label, shown
+from softvq.published import PROBE_METRICS
 from softvq.run.cell import Cell, Outcome
 from softvq.run.recorded import check_whole, read_metrics
-from softvq.run_folder import write_json
 from softvq.sweep.launch import Launch
 from softvq.sweep.plan import PENDING, Plan, cell_of
 from softvq.sweep.progress import SweepProgress
-from softvq.sweep.search_space import GROUPS, Settings, Space, described, some_value
+from softvq.sweep.search_results import SearchResults, having
+from softvq.sweep.search_space import GROUPS, Settings, Space, some_value
 from softvq.sweep.sweep import SweepResult, begin, plan_of, run_missing, tell_of_the_end
-from softvq.sweep.swept import headings, overrides_of
 
 if TYPE_CHECKING:
     from optuna import Study
 
 AT_ONCE_ELSEWHERE = 8  # trials at a time where the launcher's size is not known
-BEST_SHOWN = 5
-ENOUGH_TRIALS = 8  # to say which settings matter
 SHIPPED = ("clustering", "classification")  # probes, whose numbers are known
 ERRORS = ("test_mse", "test_normalized_mse")
-FOR_CHOICES = ("probes", "probes.part", "data.val_fraction")  # for choosing; the best trial is trained without
 
 
 def search(
@@ -75,10 +67,10 @@ def search(
         found = _Search(space, settings, folder)
         screen.print(found.plan())
         outcomes = found.run(read, launch, config)
-    screen.print(found.table())
+    screen.print(found.results.table())
     tell_of_the_end(outcomes)
-    if best := found.best():
-        screen.print(f"the best of them on the test set:\n  {found.command(best)}")
+    if best := found.results.best():
+        screen.print(f"the best of them on the test set:\n  {found.results.command(best)}")
     return outcomes
 
 
@@ -146,18 +138,18 @@ class _Search:
             for trial in self.study.get_trials()
             if "cells" in trial.user_attrs
         }
-        failed = [trial for trial in self._having("FAIL") if trial.number in self.cells_of]
-        self._failed_before = {trial.number for trial in self._having("FAIL")}
-        since = [trial.params for trial in self._having("COMPLETE", "RUNNING")]
+        self.results = SearchResults(self.study, space, settings, self.cells_of)
+        failed = [trial for trial in having(self.study, "FAIL") if trial.number in self.cells_of]
+        self._failed_before = {trial.number for trial in having(self.study, "FAIL")}
+        since = [trial.params for trial in having(self.study, "COMPLETE", "RUNNING")]
         self._to_retry = {repr(trial.params): trial.params for trial in failed if trial.params not in since}
 
     @property
     def done(self) -> int:
         """How many trials have ended; of those that failed only the ones of this session."""
-        return len([trial for trial in self._having("COMPLETE", "FAIL") if trial.number not in self._failed_before])
-
-    def _having(self, *states: str) -> list[Any]:
-        return [trial for trial in self.study.get_trials(deepcopy=False) if trial.state.name in states]
+        return len(
+            [trial for trial in having(self.study, "COMPLETE", "FAIL") if trial.number not in self._failed_before]
+        )
 
     def plan(self) -> str:
         """What is searched, and how much of it is done."""
@@ -183,7 +175,7 @@ class _Search:
                 outcomes += found.values()
                 for number in numbers:
                     self._tell(number, plan, found)
-                self.record()
+                self.results.record(self.folder / "search.json")
         return outcomes
 
     def _at_once(self, launcher: DictConfig) -> int:
@@ -193,7 +185,7 @@ class _Search:
 
     def _batches(self, at_once: int) -> Iterator[list[int]]:
         """The numbers of trials to run next: first what an earlier session had begun or failed in, then new ones."""
-        begun = [trial.number for trial in self._having("RUNNING")]
+        begun = [trial.number for trial in having(self.study, "RUNNING")]
         for number in begun:
             if number not in self.cells_of:  # the session was killed before this trial had its settings
                 self.study.tell(number, state=_failed())
@@ -222,74 +214,6 @@ class _Search:
             self.study.tell(number, mean(value for value in values if value is not None))
         else:
             self.study.tell(number, state=_failed())
-
-    def best(self) -> Any:
-        """The best trial; None while none has a value."""
-        return self.study.best_trial if self._having("COMPLETE") else None
-
-    def command(self, trial: Any) -> str:
-        """The command that trains a trial's configuration with all images and measures it on the test set."""
-        own = [f"{key}={value}" for key, value in self._chosen(trial).items()]
-        fixed = [override for override in self.space.fixed if override.partition("=")[0].lstrip("+") not in FOR_CHOICES]
-        return shlex.join(["softvq", "train", *fixed, *own, "probes=paper", "data.val_fraction=0"])
-
-    def _chosen(self, trial: Any) -> dict[str, str]:
-        typed = overrides_of(self.cells_of.get(trial.number, [[]])[0])
-        return {key: typed[key.lstrip("+")] for key in self.space.searched if key.lstrip("+") in typed}
-
-    def table(self) -> Table:
-        """The best trials."""
-        keys = list(self.space.searched)
-        largest_first = self.settings.direction == "maximize"
-        done = sorted(self._having("COMPLETE"), key=lambda trial: trial.value, reverse=largest_first)
-        failed = len(self._having("FAIL"))
-        title = counted(len(done), "trial") + (f", {failed} failed" if failed else "")
-        title += f"; the best {BEST_SHOWN}" if len(done) > BEST_SHOWN else ""
-        name = self.settings.metric.rpartition(".")[2]
-        table = Table(title=title)
-        for column in ("trial", *headings([key.lstrip("+") for key in keys]), f"{label(name)} of the validation part"):
-            table.add_column(column, justify="right", overflow="fold")
-        for trial in done[:BEST_SHOWN]:
-            chosen = self._chosen(trial)
-            table.add_row(str(trial.number), *(chosen.get(key, "") for key in keys), shown(trial.value, name))
-        return table
-
-    def record(self) -> None:
-        """Writes `search.json`: what was searched and tried, what was best, and what mattered."""
-        best = self.best()
-        write_json(
-            self.folder / "search.json",
-            {
-                "metric": self.settings.metric,
-                "direction": self.settings.direction,
-                "searched": {key: described(values) for key, values in self.space.searched.items()},
-                "fixed": list(self.space.fixed),
-                "trials": [
-                    {
-                        "number": trial.number,
-                        "state": {"COMPLETE": "finished", "FAIL": "failed"}.get(trial.state.name, "unfinished"),
-                        "value": trial.value,
-                        "chosen": self._chosen(trial),
-                        "cells": self.cells_of.get(trial.number, []),
-                    }
-                    for trial in self.study.get_trials(deepcopy=False)
-                ],
-                "importance": self._importance(),
-                "best": None if best is None else {"number": best.number, "value": best.value},
-                "command": None if best is None else self.command(best),
-            },
-        )
-
-    def _importance(self) -> dict[str, float]:
-        """How much of the differences between trials each setting explains; empty while there are too few trials."""
-        from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
-
-        if len(self._having("COMPLETE")) < ENOUGH_TRIALS:
-            return {}
-        with suppress(Exception), warnings.catch_warnings():  # Optuna raises where all trials have one value
-            warnings.simplefilter("ignore")
-            return dict(get_param_importances(self.study, evaluator=PedAnovaImportanceEvaluator()))
-        return {}
 
 
 def _failed() -> Any:
