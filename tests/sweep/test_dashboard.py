@@ -170,19 +170,6 @@ def test_specification_can_be_read_back(logs: Path) -> None:
         assert {"section": "config", "name": "bottleneck.value.K"} in found(part, "grouping")[0]
 
 
-@pytest.fixture
-def no_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """W&B as on a machine where nobody ever logged in."""
-    for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_BASE_URL", "WANDB_ENTITY"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("HOME", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR", "WANDB_CACHE_DIR"):
-        monkeypatch.setenv(name, str(tmp_path))
-    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    wandb.teardown()
-    yield
-    wandb.teardown()
-
-
 @pytest.mark.process
 @pytest.mark.usefixtures("no_login")
 def test_without_login_one_message_says_what_to_do(logs: Path, capsys: pytest.CaptureFixture[str]) -> None:

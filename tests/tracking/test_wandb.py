@@ -19,20 +19,6 @@ from softvq.tracking.wandb import OfflineTracker, OnlineTracker, run_id, tracker
 
 
 @pytest.fixture
-def no_login(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """W&B as on a machine where nobody ever logged in."""
-    home = tmp_path_factory.mktemp("home")
-    for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_BASE_URL"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("HOME", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR", "WANDB_CACHE_DIR"):
-        monkeypatch.setenv(name, str(home))
-    monkeypatch.setenv("NETRC", str(home / "netrc"))
-    wandb.teardown()
-    yield
-    wandb.teardown()
-
-
-@pytest.fixture
 def finished(tmp_path: Path) -> RunFolder:
     """Enough of a run's folder to start a tracker."""
     config = {
