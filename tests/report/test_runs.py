@@ -56,7 +56,7 @@ def test_runs_without_a_result_and_damaged_ones_are_told(logs, capsys):
     assert main([str(logs)]) == 0
     said = capsys.readouterr()
     assert "stopped early" in said.out
-    assert "vq-128 is left out: metrics.json cannot be read" in said.err
+    assert "vq-128 is left out: metrics.json: it cannot be read" in said.err
     assert "\x1b" not in said.err + said.out
 
 

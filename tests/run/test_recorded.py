@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from softvq.run.load import load_run
 from softvq.run_folder import DamagedFileError
+from softvq.seals import sealed
 from softvq.training.checkpoint import read_checkpoint
 from softvq.training.checkpoint_content import STEPS_TAKEN
 
@@ -83,6 +84,30 @@ def test_numbers_that_are_not_those_that_were_written_are_refused(
     outcome = start(tmp_path / "run", "data=digits", "bottleneck=vq", "bottleneck.K=8", *SMALL_MLP)
     assert (outcome.status, "their checksum does not match" in outcome.message) == ("failed", True)
     assert not (tmp_path / "run" / "failure.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("seed", 1, "seed is 1, config.yaml has 0"),
+        ("steps", 400, "steps is 400, config.yaml has 4"),
+        ("status", "running", "its status is 'running'"),
+        ("bottleneck", "soft_vq", "bottleneck is 'soft_vq', config.yaml has 'vq'"),
+        ("data", "mnist", "data is 'mnist', config.yaml has 'digits'"),
+        ("fidelity", "released", "fidelity is 'released', config.yaml has 'paper'"),
+        ("protocol.clustering.n_init", 77, "protocol.clustering is "),
+        ("provenance.data.sha256", "0" * 64, "provenance.data.sha256 is '000"),
+        ("reconstruction.test_mse", -1.0, "reconstruction.test_mse is -1.0"),
+    ],
+)
+def test_results_that_are_not_what_the_settings_say_are_refused_though_their_checksum_matches(
+    key: str, value: Any, message: str, finished: Path, tmp_path: Path
+) -> None:
+    copytree(finished, tmp_path / "run")
+    metrics = sealed(changed(read(finished)["metrics.json"], tuple(key.split(".")), value))
+    (tmp_path / "run" / "metrics.json").write_text(json.dumps(metrics))
+    with pytest.raises(DamagedFileError, match=re.escape(message)):
+        load_run(tmp_path / "run")
 
 
 def test_weights_of_another_step_than_the_results_are_refused(finished: Path, tmp_path: Path) -> None:

@@ -181,11 +181,12 @@ def write_hostile(root: Path) -> None:
     write_run(folder, overrides=("probes=fast",), sha256=HOSTILE, experiment=HOSTILE)
     config = yaml.safe_load((folder / "config.yaml").read_text())
     config["choices"] |= {"data": HOSTILE, "bottleneck": HOSTILE}
-    config["data"]["name"] = HOSTILE
+    config["data"]["name"] = config["result_settings"]["data"]["name"] = HOSTILE
     write_yaml(folder / "config.yaml", config)
     metrics = read_json(folder / "metrics.json")
     metrics["provenance"] |= {"commit": HOSTILE, "device": HOSTILE}
     changes = {"data": HOSTILE, "bottleneck": HOSTILE, "diagnostics": {HOSTILE: 1.0, "text": HOSTILE}}
+    changes["config_hash"] = config_hash(config["result_settings"])
     write_json(folder / "metrics.json", {**metrics, **changes})
     picture(folder / "figures" / '"><img src=x onerror=alert(1)>.png')
     write_json(root / "failed" / "failure.json", {"error": HOSTILE, "message": "</script>" + HOSTILE})

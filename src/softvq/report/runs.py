@@ -13,7 +13,6 @@ from softvq.report.judge.experiments import make_experiments
 from softvq.report.read.collection import collect
 from softvq.report.read.curves import read_curve
 from softvq.report.read.departures import DefaultSettings, own_configurations
-from softvq.report.read.fields import DamagedRunError
 from softvq.report.read.run import Run
 from softvq.report.read.run_files import read_run
 from softvq.report.read.selection import NICKNAMES, ordered, where
@@ -21,6 +20,7 @@ from softvq.report.read.table import table
 from softvq.report.write.numbers import tally
 from softvq.report.write.terminal import comparison_tables, runs_table
 from softvq.report.write.two_curves import two_curves
+from softvq.run_folder import DamagedFileError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -82,8 +82,8 @@ def _run(folder: Path) -> Run:
         raise FileNotFoundError(f"there is no run folder {folder}")
     try:
         run = read_run(folder, printable(str(folder)))
-    except DamagedRunError as error:
-        raise ValueError(f"{folder}: {error}") from None
+    except DamagedFileError as error:
+        raise ValueError(f"{folder}: {error.path.name}: {error.reason}") from None
     if run is None:
         raise ValueError(f"{folder} is no run's: it has no config.yaml; `softvq runs {folder}` lists those below it")
     return run

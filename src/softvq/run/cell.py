@@ -20,7 +20,8 @@ from softvq.config.settings import check_seeds_at_once, check_settings
 from softvq.data.dataset import DatasetInfo
 from softvq.data.files import check_place
 from softvq.data.source import Source
-from softvq.run.recorded import check_whole, read_config, read_metrics
+from softvq.run.agreement import check_whole
+from softvq.run.recorded import read_config, read_metrics
 from softvq.run_folder import DamagedFileError, RunFolder
 
 

@@ -1,6 +1,6 @@
 """Loads a finished run: its settings, its results and its trained model."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,13 +9,18 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from softvq.bounded_files import first_line
+from softvq.config.compose import settings_of
+from softvq.config.schema import kind_of
 from softvq.config.targets import check_recorded, named_in
 from softvq.data.module import ImageData
+from softvq.run.agreement import check_agreement
 from softvq.run.build import build_data, build_model, checked, weights_dtype
-from softvq.run.recorded import check_config, check_results, check_whole, finished_metrics, read_config
+from softvq.run.recorded import finished_metrics, read_config
 from softvq.run_folder import DamagedFileError, RunFolder
 from softvq.training.autoencoder import Autoencoder
 from softvq.training.checkpoint import Identity, check_weights, read_checkpoint
+
+MODELS_OWN = ("bottleneck", "network", "reconstruction", "data", "penalty_weight", "seed", "fidelity")
 
 
 @dataclass(frozen=True)
@@ -107,9 +112,8 @@ def load_run(path: str | Path, trust: Sequence[str] = ()) -> FinishedRun:
     folder, metrics = RunFolder(path), finished_metrics(path)
     recorded_config = read_config(folder)
     check_recorded(recorded_config, str(folder.config), {*trust, *trusted_here(folder.path)})
-    check_results(folder, metrics)
-    check_config(folder, recorded_config, metrics)
-    check_whole(folder, metrics)
+    check_agreement(folder, recorded_config, metrics)
+    _check_buildable(folder, recorded_config)
     config = OmegaConf.create(recorded_config)
     assert isinstance(config, DictConfig)
     return FinishedRun(folder, config, metrics)
@@ -123,3 +127,21 @@ def trusted_here(run: Path) -> set[str]:
     """
     own = Path("conf").resolve()
     return named_in([own]) if own.is_dir() and not own.is_relative_to(run.resolve()) else set()
+
+
+def _check_buildable(folder: RunFolder, config: Mapping[str, Any]) -> None:
+    """Refuses a `config.yaml` in which what a model is built of is of the wrong kind.
+
+    Raises:
+        DamagedFileError: naming what is wrong.
+    """
+    shape = config.get("image_shape")
+    if not isinstance(shape, list) or len(shape) != 3 or not all(type(side) is int and side > 0 for side in shape):
+        raise DamagedFileError(folder.config, "its image_shape is not height, width and channels")
+    for key, value in settings_of(OmegaConf.create({part: config.get(part) for part in MODELS_OWN})).items():
+        kind = kind_of(key)
+        if kind is not None:
+            try:
+                kind.refuse(key, value)
+            except ValueError as error:
+                raise DamagedFileError(folder.config, str(error)) from error

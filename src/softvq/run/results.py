@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 from softvq.config.compose import built_network
 from softvq.config.identity import config_hash, result_settings
 from softvq.data.module import ImageData
+from softvq.run.agreement import FINISHED, STOPPED_EARLY
 from softvq.run.cell import Cell
 from softvq.training.saving import ResumeCheckpoint
 
@@ -57,7 +58,7 @@ def describe(cell: Cell, data: ImageData, parameters: int, probed: dict[str, Any
     probe_s = results.pop("probe_s", None)
     stopped = {} if trainer.global_step >= trainer.max_steps else {"stopped_by": _who_stopped(trainer)}
     return {
-        "status": "stopped_early" if stopped else "finished",
+        "status": STOPPED_EARLY if stopped else FINISHED,
         **stopped,
         "bottleneck": choices["bottleneck"],
         "data": info.name,

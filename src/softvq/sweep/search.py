@@ -18,8 +18,9 @@ from softvq.console import counted, screen
 from softvq.data.prepared import prepare
 from softvq.locks import locked
 from softvq.published import PROBE_METRICS
+from softvq.run.agreement import check_whole
 from softvq.run.cell import Cell, Outcome
-from softvq.run.recorded import check_whole, read_metrics
+from softvq.run.recorded import read_metrics
 from softvq.sweep.launch import Launch
 from softvq.sweep.plan import PENDING, Plan, cell_of
 from softvq.sweep.progress import SweepProgress

@@ -19,16 +19,16 @@ from report_runs import (
 from softvq.bounded_files import read_json
 from softvq.config.identity import config_hash
 from softvq.report.read.collection import collect
-from softvq.report.read.fields import DamagedRunError
 from softvq.report.read.run_files import read_run
+from softvq.run_folder import DamagedFileError
 
 
 def damage(path) -> str:
     """Why a folder is damaged."""
-    with pytest.raises(DamagedRunError) as caught:
+    with pytest.raises(DamagedFileError) as caught:
         read_run(path, "run")
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
+    assert "\n" not in caught.value.reason
+    return f"{caught.value.path.name}: {caught.value.reason}"
 
 
 def test_a_finished_run_says_what_it_is_and_where_its_numbers_come_from(tmp_path):
@@ -43,27 +43,27 @@ def test_a_finished_run_says_what_it_is_and_where_its_numbers_come_from(tmp_path
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ('{"status": "fin', "metrics.json cannot be read: Unterminated string"),
-        ("", "metrics.json cannot be read"),
-        ("[1, 2]", "metrics.json is not a run's: it holds no mapping"),
-        ('{"accuracy": 0.9}', "metrics.json is not a run's: status is None"),
-        ("[" * 100_000, "metrics.json cannot be read: its values are nested"),
-        (b"\xff\xfe\x00{", "metrics.json cannot be read: it is no UTF-8 text"),
+        ('{"status": "fin', "metrics.json: it cannot be read: Unterminated string"),
+        ("", "metrics.json: it cannot be read: "),
+        ("[1, 2]", "metrics.json: it holds no mapping"),
+        ('{"accuracy": 0.9}', "metrics.json: it has no config_hash"),
+        ("[" * 100_000, "metrics.json: it cannot be read: its values are nested"),
+        (b"\xff\xfe\x00{", "metrics.json: it cannot be read: it is no UTF-8 text"),
         ({"status": "running"}, "status is 'running'"),
         ({"probes": None}, "probes is None"),
         ({"probes": {"clustering_accuracy": 77.6}}, "clustering_accuracy is 77.6, not a fraction of 1"),
         ({"probes": {"clustering_accuracy": True}}, "clustering_accuracy is True"),
-        ({"config_hash": "0" * 16}, "config_hash is 0000000000000000, config.yaml's settings have"),
-        ({"seed": 4}, "seed is 4, config.yaml's result_settings have 0"),
+        ({"config_hash": "0" * 16}, "its config_hash is '0000000000000000', that of config.yaml is '"),
+        ({"seed": 4}, "seed is 4, config.yaml has 0"),
         ({"seed": "0"}, "seed is '0'"),
-        ({"steps": 2000}, "steps is 2000, config.yaml's result_settings have 40000"),
+        ({"steps": 2000}, "steps is 2000, config.yaml has 40000"),
         ({"status": "stopped_early", "steps": 50_000}, "stopped early after 50000 steps, config.yaml has 40000"),
         ({"fidelity": "released"}, "fidelity is 'released'"),
         ({"bottleneck": "soft_vq"}, "bottleneck is 'soft_vq'"),
         ({"data": "svhn"}, "data is 'svhn'"),
-        ({"provenance": {}}, "data is missing"),
-        ({"provenance": {"data": {"sha256": "f" * 64}}}, "provenance.data.sha256 is 'ffff"),
-        ({"protocol": {"name": "paper"}}, "protocol.seed is None"),
+        ({"provenance": {}}, "it has no provenance.data"),
+        ({"provenance": {"data": {"name": "mnist", "sha256": "f" * 64}}}, "provenance.data.sha256 is 'ffff"),
+        ({"protocol": {"name": "paper"}}, "protocol.seed is None, config.yaml has 0"),
     ],
 )
 def test_a_result_that_is_none_or_another_settings_is_damage(tmp_path, content, reason):
@@ -90,11 +90,15 @@ def test_a_protocol_other_than_the_configurations_is_damage(tmp_path):
         (
             "trainer",
             {"max_steps": 60},
-            "config.yaml: trainer.max_steps is 60, config.yaml's result_settings have 40000",
+            "config.yaml: its settings are not those of the results: trainer.max_steps: 40000 -> 60",
         ),
-        ("probes", {"name": "fast"}, "config.yaml: probes.name is 'fast'"),
+        (
+            "probes",
+            {"name": "fast"},
+            "config.yaml: its settings are not those of the results: probes.name: paper -> fast",
+        ),
         ("choices", {"bottleneck": "vq"}, "bottleneck is 'vae'"),
-        ("data", {"name": "svhn"}, "data is 'mnist'"),
+        ("data", {"name": "svhn"}, "config.yaml: its settings are not those of the results: data.name: mnist -> svhn"),
         ("result_settings", {"penalty_weight": 2.0}, "config_hash is"),
     ],
 )
@@ -107,15 +111,15 @@ def test_a_configuration_that_was_changed_afterwards_is_damage(tmp_path, section
 @pytest.mark.parametrize(
     ("config", "reason"),
     [
-        (None, "config.yaml is missing"),
-        ("a: [1", "config.yaml cannot be read"),
-        ("- 1", "config.yaml is not a run's"),
-        ("data: {name: mnist}", "it has no choices"),
-        ("!!python/object/apply:os.system ['true']", "config.yaml cannot be read"),
+        (None, "config.yaml: it is missing"),
+        ("a: [1", "config.yaml: it cannot be read: "),
+        ("- 1", "config.yaml: it holds no mapping"),
+        ("data: {name: mnist}", "config.yaml: it has no choices"),
+        ("!!python/object/apply:os.system ['true']", "config.yaml: it cannot be read: "),
         ("a: &a [*a]", "alias"),
         (
             "data: {}\nchoices: {}\nresult_settings: {data: {}, probes: {}, trainer: 1}\nseed: 0",
-            "no result_settings.trainer",
+            "result_settings.trainer is 1",
         ),
     ],
 )
@@ -207,5 +211,5 @@ def test_evaluations_of_other_weights_and_broken_ones_are_problems_not_numbers(t
     (evaluation,) = run.evaluations
     assert (evaluation.protocol, evaluation.tap, evaluation.values["clustering_accuracy"]) == ("berthelot", "z_q", 0.8)
     assert len(run.problems) == 3
-    assert "evaluations/fast-z_e-mnist.json: config_hash is 0000" in " ".join(run.problems)
+    assert "evaluations/fast-z_e-mnist.json: its config_hash is 0000" in " ".join(run.problems)
     assert str(tmp_path) not in json.dumps(run.problems)

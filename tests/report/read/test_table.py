@@ -51,7 +51,7 @@ def test_runs_without_a_result_have_a_row_and_no_numbers(example_logs):
 
 def test_a_damaged_run_is_warned_of_and_left_out(example_logs):
     (example_logs / "b" / "metrics.json").write_text("{")
-    with pytest.warns(UserWarning, match="b is left out: metrics.json cannot be read"):
+    with pytest.warns(UserWarning, match="b is left out: metrics.json: it cannot be read"):
         assert len(read_runs(example_logs)) == 2
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from softvq.published import SEEDLESS, data_order, row_order
 from softvq.report.judge.statistics import Summary, summarize
 from softvq.report.read.departures import DefaultSettings
-from softvq.report.read.run import FAILED, FINISHED, Departures, Run
+from softvq.report.read.run import FAILED, Departures, Run
+from softvq.run.agreement import FINISHED
 
 PAPER_EXPERIMENTS = ("table_1", "table_2")
 

@@ -10,7 +10,8 @@ from softvq.published import FLOORS, MSE, NUMBERS, SEES_LABELS, data_name, data_
 from softvq.report.judge.entries import Entry, make_entries, number_or_text
 from softvq.report.judge.paper_tables import is_the_papers_setting
 from softvq.report.read.departures import DefaultSettings, leaves
-from softvq.report.read.run import FAILED, FINISHED, Run, setting
+from softvq.report.read.run import FAILED, Run, setting
+from softvq.run.agreement import FINISHED
 
 ORDER = ("table_1", "table_2", "figure_4")
 STEPS = "trainer.max_steps"

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from softvq.bounded_files import printable
 from softvq.report.read.evaluations_csv import FILE, with_evaluations
-from softvq.report.read.fields import DamagedRunError
 from softvq.report.read.folders import run_folders
-from softvq.report.read.run import FAILED, FINISHED, STOPPED_EARLY, UNFINISHED, Run
+from softvq.report.read.run import FAILED, UNFINISHED, Run
 from softvq.report.read.run_files import read_failure, read_run
 from softvq.report.read.runs_csv import read_runs_csv
 from softvq.report.read.searches import SEARCH, Search, read_search, search_files
+from softvq.run.agreement import FINISHED, STOPPED_EARLY
+from softvq.run_folder import DamagedFileError
 
 
 @dataclass(frozen=True)
@@ -75,11 +76,11 @@ def collect(logs: Sequence[Path]) -> Collection:
                 found.runs.append(run)
             elif reason := read_failure(path):
                 found.failed.append(Remark(folder, reason))
-        except DamagedRunError as error:
-            found.damaged.append(Remark(folder, str(error)))
+        except DamagedFileError as error:
+            found.damaged.append(Remark(folder, f"{error.path.name}: {error.reason}"))
     for path, experiment in search_files(found.runs, roots).items():
         try:
             found.searches.append(read_search(path, experiment))
-        except DamagedRunError as error:
-            found.damaged.append(Remark(printable(f"{path.parent.name}/{SEARCH}"), str(error)))
+        except DamagedFileError as error:
+            found.damaged.append(Remark(printable(f"{path.parent.name}/{SEARCH}"), error.reason))
     return found

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-FINISHED, STOPPED_EARLY, FAILED, UNFINISHED = "finished", "stopped_early", "failed", "unfinished"
+FAILED, UNFINISHED = "failed", "unfinished"
 OWN_SETTINGS = ("bottleneck.", "penalty_weight")  # keys that belong to a single bottleneck
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from softvq.bounded_files import printable_values, read_json
-from softvq.report.read.fields import DamagedRunError, is_kind, mapping_in, need
 from softvq.report.read.run import Run
+from softvq.run.fields import is_kind, mapping_in, need
+from softvq.run_folder import DamagedFileError
 
 SEARCH = "search.json"
 
@@ -59,12 +60,12 @@ def read_search(path: Path, experiment: str) -> Search:
     """Reads the file of a search.
 
     Raises:
-        DamagedRunError: if it is not what a search writes.
+        DamagedFileError: if it is not what a search writes.
     """
     content = printable_values(mapping_in(path, read_json)) or {}
-    trials = need(content, "trials", list, SEARCH)
+    trials = need(content, "trials", list, path)
     if not all(isinstance(trial, Mapping) for trial in trials):
-        raise DamagedRunError(f"{SEARCH}: trials are not mappings")
+        raise DamagedFileError(path, "its trials are not mappings")
     values = [trial.get("value") for trial in trials]
     best = content.get("best")
     numbers = [trial.get("number") for trial in trials]
@@ -72,17 +73,17 @@ def read_search(path: Path, experiment: str) -> Search:
     place = numbers.index(number) if number is not None and number in numbers else None
     return Search(
         experiment=experiment,
-        metric=need(content, "metric", str, SEARCH),
-        direction=need(content, "direction", str, SEARCH),
+        metric=need(content, "metric", str, path),
+        direction=need(content, "direction", str, path),
         values=tuple(float(value) if is_kind(value, int | float) else None for value in values),
         importance={
             str(key): float(value)
-            for key, value in need(content, "importance", Mapping, SEARCH).items()
+            for key, value in need(content, "importance", Mapping, path).items()
             if is_kind(value, int | float)
         },
         best=place,
         chosen={} if place is None else _texts(trials[place].get("chosen")),
-        command=need(content, "command", str, SEARCH) if place is not None else "",
+        command=need(content, "command", str, path) if place is not None else "",
     )
 
 

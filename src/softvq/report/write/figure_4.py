@@ -14,8 +14,9 @@ from PIL import Image
 
 from softvq.bounded_files import read_bytes
 from softvq.published import data_name, row_name, row_order
-from softvq.report.read.run import FINISHED, Run
+from softvq.report.read.run import Run
 from softvq.report.write.pictures import embedded, from_image
+from softvq.run.agreement import FINISHED
 
 EXPERIMENT = "figure_4"
 POINTS = 2500

@@ -17,9 +17,10 @@ from softvq.report.judge.spread import Spread, spreads
 from softvq.report.judge.statistics import Summary
 from softvq.report.read.collection import Collection
 from softvq.report.read.departures import DefaultSettings
-from softvq.report.read.run import FAILED, FINISHED, STOPPED_EARLY, UNFINISHED, Run
+from softvq.report.read.run import FAILED, UNFINISHED, Run
 from softvq.report.read.searches import Search
 from softvq.report.write.numbers import SET_UP
+from softvq.run.agreement import FINISHED, STOPPED_EARLY
 
 DIGITS = 6  # results.json rounds to these, so that the last bits of a library's sums do not show
 UNNAMED = ("", "runs")  # names of runs that belong to no experiment
