@@ -16,6 +16,7 @@ from turns import HERE
 from zoo_plot import write_plot
 from zoo_tables import EXPERIMENT
 
+from softvq.durable_files import write_text
 from softvq.published import PROBE_METRICS, data_order, row_order
 from softvq.report.judge.experiments import ORDER
 from softvq.report.read.collection import Collection, collect
@@ -25,7 +26,6 @@ from softvq.report.read.run import UNFINISHED, Run
 from softvq.report.read.runs_csv import runs_csv
 from softvq.report.write.plots import results_plot
 from softvq.report.write.results import results
-from softvq.run_folder import write_text
 
 ROOT = HERE.parent
 RESULTS = ROOT / "docs" / "results"

@@ -43,7 +43,7 @@ HOSTILE = (
     "softvq.data.prepared.os.system",
     "softvq.data.prepared.shutil.rmtree",
     "softvq.data.image_folder.Path",
-    "softvq.run_folder.write_text",
+    "softvq.durable_files.write_text",
     "softvq.run.evaluate.evaluate_run",
     "softvq.command.main",
     "softvq.extras.needed",
@@ -174,12 +174,11 @@ def test_what_does_not_exist_is_named(target: str, message: str) -> None:
 
 @pytest.mark.parametrize("target", ["torch.load", "joblib.load", "torch.hub.load", "half.Half"])
 def test_a_run_of_somebody_elses_is_not_built_from_what_its_configuration_names(target: str, tmp_path: Path) -> None:
-    settings = {"bottleneck": {"_target_": target, "f": "payload"}}
-    (tmp_path / "config.yaml").write_text(
-        OmegaConf.to_yaml(OmegaConf.create({**settings, "result_settings": settings}))
-    )
+    settings = {"bottleneck": {"_target_": target, "f": "payload"}, "seed": 0, "data": {}, "probes": {}, "trainer": {}}
+    config = OmegaConf.create({**settings, "choices": {}, "result_settings": settings})
+    (tmp_path / "config.yaml").write_text(OmegaConf.to_yaml(config))
     (tmp_path / "metrics.json").write_text(json.dumps({"config_hash": config_hash(settings)}))
     with pytest.raises(UntrustedTargetError, match=re.escape(f"bottleneck._target_ is {target}, which is no part of")):
         load_run(tmp_path)
-    with pytest.raises(DamagedFileError, match="provenance"):  # trusted, it is read on: this one names no data
+    with pytest.raises(DamagedFileError, match="status"):  # trusted, it is read on: this one has no results
         load_run(tmp_path, trust=[target])

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from softvq.durable_files import write_json, write_text
 from softvq.run.cell import Outcome
-from softvq.run_folder import RunFolder, write_json, write_text
+from softvq.run_folder import RunFolder
 from softvq.sweep.launch import launch_all
 from softvq.sweep.plan import PlannedCell
 

@@ -13,8 +13,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 from sweeps import finished, running, starts, sweep, sweep_here, wait_for
 
+from softvq.durable_files import write_json
 from softvq.run.cell import Cell, Outcome
-from softvq.run_folder import write_json
 from softvq.sweep.search import search
 from softvq.sweep.search_space import Settings, read_space
 

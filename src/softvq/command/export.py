@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from softvq.console import screen
 from softvq.console.arguments import Parser, path
+from softvq.durable_files import UnwritableError
 from softvq.run.recorded import finished_metrics
-from softvq.run_folder import UnwritableError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from softvq.data.source import SlicedImages
-from softvq.run_folder import sync
+from softvq.durable_files import sync
 
 BLOCK_BYTES = 2**23  # what is read, hashed and written at a time
 IMAGES, LABELS = np.dtype("u1"), np.dtype("<i8")

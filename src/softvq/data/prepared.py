@@ -25,8 +25,8 @@ from softvq.data.dataset import DatasetInfo, ImageArrays
 from softvq.data.files import file_state, make_folder, same_but_copied
 from softvq.data.npy import mapped
 from softvq.data.source import DataError, RawData, Source
+from softvq.durable_files import sync, sync_folder
 from softvq.locks import LockError, locked
-from softvq.run_folder import sync, sync_folder
 
 log = logging.getLogger(__name__)
 

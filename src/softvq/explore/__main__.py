@@ -9,9 +9,10 @@ import numpy as np
 
 from softvq.console import screen
 from softvq.console.arguments import Parser, number, path
+from softvq.durable_files import UnwritableError
 from softvq.extras import MissingExtraError
 from softvq.run.recorded import finished_metrics
-from softvq.run_folder import EXPLORED, UnwritableError
+from softvq.run_folder import EXPLORED
 
 LARGEST_PAGE = 8_000_000  # bytes; fewer images are shown rather than more
 
@@ -45,11 +46,11 @@ def write(runs: Sequence[Path], out: Path, points: int, device: str) -> int:
     if out.is_dir():
         raise ValueError(f"--out {out} is a folder; name the page, as --out {out / EXPLORED}")
 
+    from softvq.durable_files import write_text
     from softvq.explore.gather import explore
     from softvq.explore.page import page
     from softvq.run.evaluate import check_same_images
     from softvq.run.load import load_run
-    from softvq.run_folder import write_text
 
     where = _device(device)
     found = [load_run(run) for run in runs]

@@ -16,10 +16,11 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
+from softvq.durable_files import whole, write_json, write_text
 from softvq.extras import needed
 from softvq.library.exported import FILES, FORMAT
 from softvq.run.load import FinishedRun, load_run
-from softvq.run_folder import refuse_foreign, whole, write_json, write_text
+from softvq.run_folder import refuse_foreign
 from softvq.training.autoencoder import Autoencoder
 
 OUTPUTS = ("z_e", "index")  # taps that the ONNX file gives, as far as the bottleneck has them

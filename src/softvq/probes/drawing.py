@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from softvq.console import screen
-from softvq.run_folder import whole, write_text
+from softvq.durable_files import whole, write_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -11,6 +11,7 @@ from softvq.checks import at_least
 from softvq.console import screen
 from softvq.data.dataset import ImageArrays
 from softvq.data.module import ImageData
+from softvq.durable_files import whole
 from softvq.health import collapse
 from softvq.probes.codes import Codes
 from softvq.probes.drawing import Album
@@ -19,7 +20,6 @@ from softvq.probes.progress import Progress
 from softvq.probes.protocol import Probe, lacking_labels
 from softvq.probes.run_figures import draw_figures
 from softvq.published import PROBE_METRICS
-from softvq.run_folder import whole
 from softvq.training.autoencoder import Autoencoder
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from softvq.console import screen
 from softvq.console.arguments import Parser, number, path
+from softvq.durable_files import UnwritableError
 from softvq.report.read.collection import collect
 from softvq.report.read.departures import DefaultSettings, own_configurations
 from softvq.report.write.files import PAGE, write_report
 from softvq.report.write.numbers import tally
 from softvq.report.write.results import results
-from softvq.run_folder import UnwritableError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -12,9 +12,10 @@ from omegaconf import OmegaConf
 from softvq.console import screen
 from softvq.data.dataset import DatasetInfo
 from softvq.data.prepared import prepare, prepared_info
+from softvq.durable_files import write_json, write_text
 from softvq.locks import locked
 from softvq.run.cell import Cell, ChangedConfigError, Outcome
-from softvq.run_folder import RunFolder, write_json, write_text
+from softvq.run_folder import RunFolder
 
 
 def complete(cells: Sequence[Cell]) -> list[Outcome]:

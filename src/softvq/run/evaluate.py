@@ -13,11 +13,11 @@ from softvq.config.identity import DECIDE_NO_NUMBER, config_hash
 from softvq.config.settings import check_settings
 from softvq.console import screen
 from softvq.data.dataset import DatasetInfo
+from softvq.durable_files import write_json
 from softvq.machine import cores
 from softvq.run.build import build_probes
 from softvq.run.load import FinishedRun, load_run
 from softvq.run.summary import result_table
-from softvq.run_folder import write_json
 from softvq.seals import sealed
 from softvq.training.devices import check_accelerator, set_matmul_precision
 

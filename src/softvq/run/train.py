@@ -16,6 +16,7 @@ from softvq.bounded_files import first_line, printable
 from softvq.config.identity import config_hash
 from softvq.console import screen
 from softvq.data.module import ImageData, ReplicaData
+from softvq.durable_files import write_json
 from softvq.machine import cores
 from softvq.probes.run import Probes
 from softvq.run.build import (
@@ -35,7 +36,7 @@ from softvq.run.provenance import commit
 from softvq.run.recorded import read_config
 from softvq.run.results import Session, describe
 from softvq.run.trainer import build_trainer, label, replays_steps, set_up_process
-from softvq.run_folder import DamagedFileError, write_json
+from softvq.run_folder import DamagedFileError
 from softvq.seals import sealed
 from softvq.tracking.curve import read_curve
 from softvq.tracking.tracker import Tracker

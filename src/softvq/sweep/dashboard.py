@@ -14,10 +14,10 @@ from softvq.bounded_files import first_line
 from softvq.config.compose import CONF_DIR
 from softvq.console import screen
 from softvq.console.arguments import Parser, path
+from softvq.durable_files import write_json
 from softvq.extras import needed
 from softvq.published import PROBE_METRICS
 from softvq.run.summary import LABELS
-from softvq.run_folder import write_json
 
 if TYPE_CHECKING:
     from wandb_workspaces.reports.v2 import Report

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from softvq.console import counted
+from softvq.durable_files import write_json
 from softvq.published import label, shown
-from softvq.run_folder import write_json
 from softvq.sweep.search_space import Settings, Space, described
 from softvq.sweep.swept import headings, overrides_of
 

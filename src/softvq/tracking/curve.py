@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from softvq.bounded_files import UnreadableFileError, read_text
-from softvq.run_folder import DamagedFileError, RunFolder, UnwritableError, sync, write_text
+from softvq.durable_files import UnwritableError, sync, write_text
+from softvq.run_folder import DamagedFileError, RunFolder
 from softvq.tracking.tracker import Tracker
 
 Row = dict[str, float]

@@ -13,8 +13,9 @@ from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
 from torch import nn
 
 from softvq.bounded_files import UnreadableFileError, first_line, opened, printable
+from softvq.durable_files import whole
 from softvq.machine import memory
-from softvq.run_folder import PREVIOUS, DamagedFileError, whole
+from softvq.run_folder import PREVIOUS, DamagedFileError
 from softvq.training.checkpoint_content import FORMAT, fault_of, other_optimizer, other_weights
 from softvq.training.replicas import stacked_state, state_of_member
 

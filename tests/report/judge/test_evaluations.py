@@ -3,10 +3,10 @@
 from report_runs import write_evaluation, write_run
 
 from softvq.bounded_files import read_json
+from softvq.durable_files import write_json
 from softvq.report.judge.entries import make_entries
 from softvq.report.judge.evaluations import evaluated
 from softvq.report.read.collection import collect
-from softvq.run_folder import write_json
 
 
 def rows(tmp_path, defaults):

@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from softvq.durable_files import write_json, write_text
 from softvq.published import PROBE_METRICS
 from softvq.report.read.departures import DefaultSettings
 from softvq.report.read.evaluations_csv import FIRST, evaluations_csv
@@ -16,7 +17,7 @@ from softvq.report.write.latex import latex
 from softvq.report.write.markdown import markdown
 from softvq.report.write.page import page
 from softvq.report.write.plots import results_plot
-from softvq.run_folder import refuse_foreign, write_json, write_text
+from softvq.run_folder import refuse_foreign
 
 PAGE = "report.html"
 # The files of each report, and how they begin.
