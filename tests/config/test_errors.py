@@ -11,6 +11,9 @@ from softvq.config.compose import CONF_DIR, options
     [
         ("bottelneck=vq", "bottelneck=vq: there is no key bottelneck; did you mean bottleneck?"),
         ("trainer.max_step=3", "there is no key max_step in trainer; did you mean max_steps? There are max_steps, "),
+        ("probes.classifier.steps=3", "there is no key classifier in probes; did you mean classification? There are "),
+        ("optimizer.adam.lr=3", "there is no key optimizer.adam.lr; write optimizer.lr=3"),
+        ("model.lr=3", "there is no key model.lr; write optimizer.lr=3"),
         ("bottleneck.k=3", "there is no key k in bottleneck; did you mean K? There are d, K, "),
         ("bottleneck=sof_vq", "bottleneck has no choice sof_vq; did you mean soft_vq? There are acai, "),
         ("experiment=table1", "experiment has no choice table1; did you mean table_1?"),

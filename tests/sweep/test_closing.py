@@ -46,3 +46,21 @@ def test_how_the_cells_ended_is_a_column_only_where_they_ended_differently(monke
     mixed = shown(["finished"] * 7 + ["failed"], 160, monkeypatch)
     assert "status" in mixed
     assert "1 finished, 1 failed" in mixed
+
+
+def test_each_swept_protocol_has_a_best_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    accuracies = {("fast", 8): 0.4, ("fast", 16): 0.5, ("paper", 8): 0.8, ("paper", 16): 0.7}
+    rows = []
+    for protocol, K in accuracies:
+        planned, outcome = ended(K, 16, 0, "finished")
+        planned.overrides[:] = [f"probes={protocol}", f"bottleneck.K={K}"]
+        rows.append((planned, outcome))
+    found = iter(accuracies.values())
+    monkeypatch.setattr(closing, "probes_of", lambda *_: {"clustering_accuracy": next(found)})
+    console = Console(file=StringIO(), width=160)
+    console.print(closing.closing_table(rows))
+    assert isinstance(console.file, StringIO)
+    text = console.file.getvalue()
+    assert "50.00 *" in text
+    assert "80.00 *" in text
+    assert text.count("0 *") == 2

@@ -197,16 +197,22 @@ def _instead(word: str, words: Sequence[str]) -> str:
 
 def _unknown(key: str, value: str, config: Mapping[str, Any], own: Sequence[Path]) -> str:
     """`key K of ...; did you mean ...?`, or what there is instead."""
-    parent, _, leaf = key.rpartition(".")
+    *parents, leaf = key.split(".")
     node: Any = config
-    for name in parent.split(".") if parent else []:
-        node = node.get(name) if isinstance(node, Mapping) else None
-    if parent and isinstance(node, Mapping):
-        return (
-            f"key {leaf} in {parent}; {_instead(leaf, [str(name) for name in node if not str(name).startswith('_')])}"
-        )
+    there: list[str] = []  # as much of the key as there is
+    for name in parents:
+        if not isinstance(node, Mapping) or not isinstance(node.get(name), Mapping):
+            break
+        node = node[name]
+        there.append(name)
+    written = written_here(leaf)
+    in_place = written is not None and written.startswith(f"{parents[0]}.") if parents else True
+    if there and (len(there) == len(parents) or not in_place):
+        names = [str(name) for name in node if not str(name).startswith("_")]
+        missing = [*parents, leaf][len(there)]
+        return f"key {missing} in {'.'.join(there)}; {_instead(missing, names)}"
     known = [*leaf_keys(config), *groups()]
-    if written := written_here(leaf):
+    if written:
         return f"key {key}; write {written.replace('VALUE', value or 'VALUE')}{_where(written, known, own)}"
     close = nearest(key, known)
     return f"key {key}{close or '; `softvq train --help` shows the groups, `--cfg job` all keys'}"

@@ -26,7 +26,9 @@ def counts_line(outcomes: Iterable[Outcome]) -> str:
 
 
 def closing_table(ended: Ended) -> Table:
-    """How the cells ended, with means of their probe results in percent; the best row of each data set is marked.
+    """How the cells ended, with means of their probe results in percent; the best row of a data set is marked.
+
+    Where protocols are swept, each has a best row: numbers of different protocols do not compare.
 
     Where all ended alike, the title alone says how.
     """
@@ -37,7 +39,8 @@ def closing_table(ended: Ended) -> Table:
         about = (cell.config.data.name, cell.choices["bottleneck"], *(typed.get(key, "") for key in keys))
         rows.setdefault(tuple(str(value) for value in about), []).append((planned, outcome))
     means = {about: _means([probes_of(*pair) for pair in group]) for about, group in rows.items()}
-    best = _best(means)
+    measured = [0, *(2 + place for place, key in enumerate(keys) if key.partition(".")[0] == "probes")]
+    best = _best(means, measured)
     differ = len({outcome.status for _, outcome in ended}) > 1  # else the title says it
     several = any(len(group) > 1 for group in rows.values())
     table = Table(
@@ -73,14 +76,19 @@ def _means(probes: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     return {name: mean(numbers) for name, numbers in values.items() if numbers}
 
 
-def _best(means: Mapping[tuple[str, ...], Mapping[str, float]]) -> set[tuple[str, ...]]:
-    """The rows with the best results on their data, where there are several to choose from that saw no label."""
+def _best(means: Mapping[tuple[str, ...], Mapping[str, float]], measured: Sequence[int]) -> set[tuple[str, ...]]:
+    """The rows with the best results among those measured alike, where there are several that saw no label.
+
+    Args:
+        means: what a row is about, and its numbers.
+        measured: the places, in what a row is about, of its data and of how it is probed.
+    """
     best = set()
-    for data in {about[0] for about in means}:
+    for alike in {tuple(about[place] for place in measured) for about in means}:
         scored = {
             about: found[BEST_BY]
             for about, found in means.items()
-            if about[0] == data and about[1] not in SEES_LABELS and BEST_BY in found
+            if tuple(about[place] for place in measured) == alike and about[1] not in SEES_LABELS and BEST_BY in found
         }
         if len(scored) > 1:
             best.add(max(scored, key=lambda about: scored[about]))

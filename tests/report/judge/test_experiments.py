@@ -99,14 +99,25 @@ def test_the_best_rows_are_the_largest_probes_and_the_smallest_error(tmp_path, e
     for model, (accuracy, mse) in {"vae": (0.6, 0.3), "vq": (0.7, 0.4), "identity": (0.5, 0.1)}.items():
         write_run(tmp_path / model, bottleneck=model, probes=(accuracy, 0.5, 0.5), mse=mse)
     found = experiments()["table_1"]
-    assert [entry.bottleneck for entry in found.best("mnist", "clustering_accuracy")] == ["vq"]
-    assert [entry.bottleneck for entry in found.best("mnist", "test_normalized_mse")] == ["identity"]
-    assert len(found.best("mnist", "clustering_nmi")) == 3
+    (one, *_) = found.entries
+    assert [entry.bottleneck for entry in found.best(one, "clustering_accuracy")] == ["vq"]
+    assert [entry.bottleneck for entry in found.best(one, "test_normalized_mse")] == ["identity"]
+    assert len(found.best(one, "clustering_nmi")) == 3
+
+
+def test_rows_of_another_protocol_are_not_what_a_row_is_the_best_of(tmp_path, experiments):
+    for model, protocol, accuracy in (("vae", "paper", 0.5), ("vq", "paper", 0.4), ("identity", "berthelot", 0.9)):
+        write_run(tmp_path / model, bottleneck=model, probes=(accuracy, 0.5, 0.5), overrides=(f"probes={protocol}",))
+    found = experiments()["table_1"]
+    best = {entry.bottleneck: found.best(entry, "clustering_accuracy") for entry in found.entries}
+    assert [entry.bottleneck for entry in best["vq"]] == ["vae"]
+    assert best["identity"] == []
 
 
 def test_a_single_row_is_not_the_best_of_anything(tmp_path, experiments):
     write_run(tmp_path / "only")
-    assert experiments()["table_1"].best("mnist", "clustering_nmi") == []
+    (entry,) = (found := experiments()["table_1"]).entries
+    assert found.best(entry, "clustering_nmi") == []
 
 
 def test_the_papers_tables_come_first(tmp_path, experiments):

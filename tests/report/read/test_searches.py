@@ -17,6 +17,7 @@ SEARCH = {
         {"number": 1, "state": "failed", "value": None, "chosen": {"bottleneck.K": "32"}},
         {"number": 2, "state": "finished", "value": 0.75, "chosen": {"bottleneck.K": "64"}},
     ],
+    "searched": {"bottleneck.K": {"choices": ["16", "32", "64"]}},
     "importance": {"bottleneck.K": 1.0},
     "best": {"number": 2, "value": 0.75},
     "command": "softvq train bottleneck.K=64 'bottleneck=<vq>'",
@@ -47,6 +48,7 @@ def test_the_report_shows_history_importance_and_the_best_command(folder: Path) 
     assert "<code>softvq train bottleneck.K=64 &#39;bottleneck=&lt;vq&gt;&#39;</code>" in page
     assert page.count('alt="Experiment tuned: Clustering (%) of each trial"') == 1
     assert page.count('alt="Experiment tuned: importance of each setting"') == 1
+    assert page.count('alt="Experiment tuned: Clustering (%) over bottleneck.K"') == 1
     assert "trial 2 with 75.00" in (folder.parent / "report/tables.md").read_text()
 
 

@@ -8,6 +8,7 @@ from report_runs import HOSTILE, write_curve, write_run
 
 from softvq.report.read.collection import collect
 from softvq.report.write.plots import results_plot, sweep_plot, training_plot
+from softvq.report.write.search_plots import searched_settings, setting_plot
 from softvq.report.write.training_curves import training_curves
 from softvq.report.write.two_curves import two_curves
 
@@ -110,3 +111,20 @@ def test_a_curve_that_cannot_be_read_leaves_a_line_out_and_stops_no_report(tmp_p
     shown = texts(plot.svg)
     assert "row a" in shown
     assert "row b" not in shown
+
+
+def test_a_searchs_number_is_drawn_over_each_setting_choices_in_their_order():
+    search = {
+        "name": "clustering_accuracy",
+        "values": [0.5, None, 0.75, 0.6],
+        "tried": [{"K": "128", "w": "0.1"}, {"K": "16"}, {"K": "16", "w": "10"}, {"K": "32", "w": "1"}],
+        "importance": {"w": 0.9, "K": 0.1},
+        "choices": ["K"],
+        "logarithmic": ["w"],
+        "best": 2,
+    }
+    assert searched_settings(search) == ["w", "K"]
+    shown = texts(setting_plot(search, "K").svg)
+    assert [name for name in shown if name in ("16", "32", "128")] == ["16", "32", "128"]
+    assert {"w", "Clustering (%)"} <= set(texts(setting_plot(search, "w").svg))
+    assert searched_settings({**search, "tried": [{}] * 4, "importance": {}}) == []

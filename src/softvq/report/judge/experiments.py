@@ -50,9 +50,13 @@ class Experiment:
         """Whether it holds an entry whose steps, network and protocol are the paper's."""
         return any(is_the_papers_setting(entry) for entry in self.entries)
 
-    def best(self, data: str, metric: str) -> list[Entry]:
-        """The rows of a data set with the best mean, of models that saw no label; none where there is but one row."""
-        rows = [entry for entry in self.entries if entry.data == data and entry.bottleneck not in SEES_LABELS]
+    def best(self, beside: Entry, metric: str) -> list[Entry]:
+        """The best mean of a row and those that are measured as it is, on the same data and by the same protocol.
+
+        Models that saw labels are left out, and there is no best of a single row.
+        """
+        alike = _measured(beside)
+        rows = [entry for entry in self.entries if _measured(entry) == alike and entry.bottleneck not in SEES_LABELS]
         means = [(s.mean, entry) for entry in rows if (s := entry.summary(metric))]
         if len(means) < 2:
             return []
@@ -146,6 +150,11 @@ def _experiment(name: str, entries: Sequence[Entry]) -> Experiment:
         if key not in keys and not (key == STEPS and entry.bottleneck in FLOORS)
     }
     return Experiment(name, tuple(_in_order(entries, keys)), tuple(keys), tuple(sorted(common)))
+
+
+def _measured(entry: Entry) -> tuple[str, str, str]:
+    """What two rows must share for their numbers to compare."""
+    return entry.data, entry.protocol, entry.tap
 
 
 def _is_the_models(entries: Sequence[Entry], key: str) -> bool:

@@ -22,6 +22,9 @@ class Search:
         metric: the number that decides, as GROUP.NAME of `metrics.json`.
         direction: `maximize` or `minimize`.
         values: of the trials in their order; None for one that failed or has not finished.
+        tried: the searched settings of each trial, in the same order.
+        choices: the searched settings that are one of several values without an order.
+        logarithmic: those that are searched on a logarithmic scale.
         importance: setting -> how much of the differences between trials it explains; empty with few trials.
         best: the place of the best trial in `values`; None while none has finished.
         chosen: the settings of the best trial.
@@ -33,6 +36,9 @@ class Search:
     metric: str
     direction: str
     values: tuple[float | None, ...]
+    tried: tuple[Mapping[str, str], ...]
+    choices: frozenset[str]
+    logarithmic: frozenset[str]
     importance: Mapping[str, float]
     best: int | None
     chosen: Mapping[str, str]
@@ -71,11 +77,19 @@ def read_search(path: Path, experiment: str) -> Search:
     numbers = [trial.get("number") for trial in trials]
     number = best.get("number") if isinstance(best, Mapping) else None
     place = numbers.index(number) if number is not None and number in numbers else None
+    searched = {
+        str(key): space
+        for key, space in need(content, "searched", Mapping, SEARCH).items()
+        if isinstance(space, Mapping)
+    }
     return Search(
         experiment=experiment,
         metric=need(content, "metric", str, path),
         direction=need(content, "direction", str, path),
         values=tuple(float(value) if is_kind(value, int | float) else None for value in values),
+        tried=tuple(_texts(trial.get("chosen")) for trial in trials),
+        choices=frozenset(key for key, space in searched.items() if "choices" in space),
+        logarithmic=frozenset(key for key, space in searched.items() if space.get("log") is True),
         importance={
             str(key): float(value)
             for key, value in need(content, "importance", Mapping, path).items()

@@ -47,7 +47,7 @@ def markdown(content: dict[str, Any]) -> str:
 
 def _experiment(experiment: dict[str, Any]) -> Iterable[str]:
     yield f"### {escape(experiment['title'])}"
-    yield f"{escape(experiment['caption'])}. The best mean of a column is bold."
+    yield f"{escape(experiment['caption'])}. The best mean on its data and by its protocol is bold."
     keys, metrics = experiment["keys"], experiment["metrics"]
     head = ["Model", *(escape(key["heading"]) for key in keys)]
     for metric in metrics:

@@ -21,7 +21,7 @@ from softvq.report.write.figure_4 import conditions
 from softvq.report.write.numbers import SYMBOLS, claim_in_numbers, effect, interval, over_seeds, probability, tally
 from softvq.report.write.pictures import KINDS, embedded, ordered
 from softvq.report.write.plots import Plot, results_plot, sweep_plot
-from softvq.report.write.search_plots import history_plot, importance_plot
+from softvq.report.write.search_plots import history_plot, importance_plot, searched_settings, setting_plot
 from softvq.report.write.training_curves import training_curves
 from softvq.run_folder import EXPLORED
 
@@ -109,7 +109,7 @@ def _plots(experiment: Mapping[str, Any], runs: Mapping[str, Run]) -> list[tuple
     """The plots of an experiment: results of its rows, results over each varied setting, training curves."""
     metrics = experiment["metrics"]
     groups = []
-    if len(experiment["rows"]) > 1:
+    if len(experiment["rows"]) > 1 and not experiment["searches"]:  # rows of a search are its trials, drawn below
         text = "Seeds as dots, their mean, and from three seeds on its 95 % interval"
         if experiment["beside_the_papers"]:
             text += "; the paper's number as a diamond where it can be compared"
@@ -121,11 +121,15 @@ def _plots(experiment: Mapping[str, Any], runs: Mapping[str, Run]) -> list[tuple
         plots = [(f"{label(m)} over {curve['heading']}", sweep_plot(curve, m, papers)) for m in metrics]
         groups.append((text, _drawn(experiment, plots)))
     for search in experiment["searches"]:
-        text = "The search: the number of every trial, and the best so far."
-        text += " How much of the differences between trials each setting explains." if search["importance"] else ""
+        text = "The search: the number of every trial, and the best so far"
+        text += "; how much of the differences between trials each setting explains" if search["importance"] else ""
+        text += "; the number over each setting, the best trial dark."
         plots = [(f"{label(search['name'])} of each trial", history_plot(search))]
         if search["importance"]:
             plots.append(("importance of each setting", importance_plot(search["importance"])))
+        plots += [
+            (f"{label(search['name'])} over {key}", setting_plot(search, key)) for key in searched_settings(search)
+        ]
         groups.append((text, _drawn(experiment, plots)))
     if training := training_curves(experiment["rows"], runs):
         groups.append(("Training of each row's lowest seed.", _drawn(experiment, [training])))

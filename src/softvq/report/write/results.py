@@ -96,6 +96,9 @@ def _search(search: Search) -> dict[str, Any]:
         "direction": search.direction,
         "values": [_rounded(value) for value in search.values],
         "finished": sum(value is not None for value in search.values),
+        "tried": [dict(chosen) for chosen in search.tried],
+        "choices": sorted(search.choices),
+        "logarithmic": sorted(search.logarithmic),
         "importance": {key: _rounded(value) for key, value in search.importance.items()},
         "best": search.best,
         "chosen": dict(search.chosen),
@@ -146,7 +149,7 @@ def _row(experiment: Experiment, entry: Entry) -> dict[str, Any]:
         "title": experiment.title(entry),
         "model_title": f"{row_name(entry.bottleneck)}{on}{' (sees labels)' if entry.bottleneck in SEES_LABELS else ''}",
         "settings": {key: brief(value) for key, value in values.items() if value is not None},
-        "best": [metric for metric in experiment.metrics if entry in experiment.best(entry.data, metric)],
+        "best": [metric for metric in experiment.metrics if entry in experiment.best(entry, metric)],
         "diagnostics": {name: _rounded(value) for name, value in entry.diagnostics().items()},
     }
 

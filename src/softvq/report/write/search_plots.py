@@ -1,10 +1,11 @@
-"""Plots of a search: the number of every trial, and which settings mattered."""
+"""Plots of a search: the number of every trial, also over each setting, and which settings mattered."""
 
 import math
 from collections.abc import Mapping
 from typing import Any
 
 from softvq.published import IN_PERCENT, label
+from softvq.report.judge.entries import number_or_text
 from softvq.report.write.plots import OURS, QUIET, WIDTH, Plot, drawn, figure_in_style, plain
 
 MOST_SETTINGS = 12
@@ -33,6 +34,44 @@ def history_plot(search: Mapping[str, Any]) -> Plot:
         axis.set_ylabel(plain(label(search["name"])))
         axis.grid()
         figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+        return drawn(figure)
+
+
+def searched_settings(search: Mapping[str, Any]) -> list[str]:
+    """The settings that the trials differ in, the most important first."""
+    keys = dict.fromkeys([*sorted(search["importance"], key=lambda key: -search["importance"][key])])
+    keys |= dict.fromkeys(key for chosen in search["tried"] for key in chosen)
+    return list(keys)[:MOST_SETTINGS]
+
+
+def setting_plot(search: Mapping[str, Any], key: str) -> Plot:
+    """The number of each trial over its value of a setting; the best trial stands out.
+
+    Args:
+        search: of an experiment: name, values, tried, choices, logarithmic, best.
+        key: the setting.
+    """
+    scale = 100 if search["name"] in IN_PERCENT else 1
+    points = [
+        (chosen[key], scale * value, place == search["best"])
+        for place, (chosen, value) in enumerate(zip(search["tried"], search["values"], strict=True))
+        if value is not None and key in chosen
+    ]
+    names = sorted({at for at, _, _ in points}, key=number_or_text)
+    as_numbers = key not in search["choices"] and not any(number_or_text(name)[1] for name in names)
+    with figure_in_style(WIDTH, 2.7) as figure:
+        axis = figure.subplots()
+        at = [float(name) if as_numbers else names.index(name) for name, _, _ in points]
+        axis.scatter(
+            at, [value for _, value, _ in points], s=12, color=[OURS if best else QUIET for *_, best in points]
+        )
+        if not as_numbers:
+            axis.set_xticks(range(len(names)), [plain(name) for name in names])
+        elif key in search["logarithmic"] and all(float(name) > 0 for name in names):
+            axis.set_xscale("log")
+        axis.set_xlabel(plain(key))
+        axis.set_ylabel(plain(label(search["name"])))
+        axis.grid()
         return drawn(figure)
 
 
