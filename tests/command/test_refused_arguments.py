@@ -5,8 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from softvq.command import COMMANDS
-
 
 @pytest.mark.parametrize(
     ("typed", "said"),
@@ -33,7 +31,7 @@ def test_arguments_that_cannot_be_are_named_in_one_line(
     (tmp_path / "run").mkdir()
     name, *arguments = typed.split()
     with pytest.raises(SystemExit) as ended:
-        import_module(COMMANDS[name][0]).main(arguments)
+        import_module(f"softvq.command.{name}").main(arguments)
     assert ended.value.code == 2
     out, error = capsys.readouterr()
     assert (out, error.count("\n")) == ("", 1)

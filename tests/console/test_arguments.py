@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
+from softvq.command.explore import main as explore
 from softvq.command.export import main as export
-from softvq.explore.__main__ import main as explore
-from softvq.report.__main__ import main as report
-from softvq.report.runs import main as runs
+from softvq.command.report import main as report
+from softvq.command.runs import main as runs
 
 
 @pytest.mark.parametrize(

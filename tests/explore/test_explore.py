@@ -10,7 +10,7 @@ import pytest
 from browsers import chromium
 from cells import SMALL_MLP, run
 
-from softvq.explore.__main__ import main
+from softvq.command.explore import main
 from softvq.explore.gather import named_by_class, title
 from softvq.explore.page import data_uri
 
@@ -145,7 +145,7 @@ def test_runs_of_different_images_do_not_go_on_one_page(
 
 @pytest.mark.slow
 def test_the_report_links_the_page_that_lies_in_a_runs_folder(runs: tuple[Path, Path]) -> None:
-    from softvq.report.__main__ import main as report
+    from softvq.command.report import main as report
 
     assert main([str(runs[0]), "--points", "20"]) == 0
     assert report([str(runs[0].parent)]) == 0

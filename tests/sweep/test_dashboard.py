@@ -18,9 +18,10 @@ from sessions import SMALL, run, run_interrupted
 from wandb_files import records, values
 from wandb_server import KEY, Server
 
+from softvq.command.dashboard import main
 from softvq.config.compose import CONF_DIR
 from softvq.run.cell import Cell
-from softvq.sweep.dashboard import PANELS, grouping, main, offline_runs, publish, specification, upload_hint
+from softvq.sweep.dashboard import PANELS, grouping, offline_runs, publish, specification, upload_hint
 from softvq.sweep.sweep import run as run_sweep
 
 TRACKED = ("logger=wandb", "experiment_name=trial")

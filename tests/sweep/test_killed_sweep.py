@@ -86,5 +86,5 @@ def test_sweep_of_twelve_cells_killed_five_times_at_random(tmp_path: Path) -> No
 def tables(folder: Path) -> list[str]:
     """What the report makes of a sweep, less its page, which tells paths and times."""
     out = folder / "report"
-    subprocess.run([sys.executable, "-m", "softvq.report", str(folder), "--out", str(out)], cwd=ROOT, check=True)
+    subprocess.run([sys.executable, "-m", "softvq", "report", str(folder), "--out", str(out)], cwd=ROOT, check=True)
     return [(out / name).read_text() for name in ("tables.md", "tables.tex", "results.json")]

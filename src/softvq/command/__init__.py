@@ -8,16 +8,16 @@ from softvq import stop
 from softvq.extras import MissingExtraError
 from softvq.surroundings import current_folder_is_gone, shut_out_matplotlib_settings, speak_utf8
 
-# name -> module whose `main(arguments)` runs it, and what it does in a line
+# name of the module here whose `main(arguments)` runs it -> what it does in a line
 COMMANDS = {
-    "train": ("softvq.command.train", "train and probe one cell, or with -m a sweep of them"),
-    "evaluate": ("softvq.command.evaluate", "probe a finished run again: another protocol, tap or data"),
-    "plan": ("softvq.command.plan", "show what `softvq train -m` would do, and start nothing"),
-    "runs": ("softvq.report.runs", "list runs, or compare two of them"),
-    "report": ("softvq.report.__main__", "tables and report.html from the run folders below LOGS"),
-    "explore": ("softvq.explore.__main__", "one page to look into codes: maps, clusters, codewords"),
-    "export": ("softvq.command.export", "a run's model as safetensors and ONNX, with a model card"),
-    "dashboard": ("softvq.sweep.dashboard", "the W&B workspace and report of a sweep"),
+    "train": "train and probe one cell, or with -m a sweep of them",
+    "evaluate": "probe a finished run again: another protocol, tap or data",
+    "plan": "show what `softvq train -m` would do, and start nothing",
+    "runs": "list runs, or compare two of them",
+    "report": "tables and report.html from the run folders below LOGS",
+    "explore": "one page to look into codes: maps, clusters, codewords",
+    "export": "a run's model as safetensors and ONNX, with a model card",
+    "dashboard": "the W&B workspace and report of a sweep",
 }
 
 
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     shut_out_matplotlib_settings()
     try:
-        return import_module(COMMANDS[name][0]).main(rest) or 0
+        return import_module(f"softvq.command.{name}").main(rest) or 0
     except MissingExtraError as error:
         screen.print_error(str(error))
         return 1
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _help() -> str:
     width = max(map(len, COMMANDS))
-    lines = [f"  {name:{width}}  {text}" for name, (_, text) in COMMANDS.items()]
+    lines = [f"  {name:{width}}  {text}" for name, text in COMMANDS.items()]
     return "\n".join(
         [
             "Which bottleneck gives an autoencoder the most useful code?",

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from report_runs import write_run
 
-from softvq.report.__main__ import main
+from softvq.command.report import main
 from softvq.report.read.collection import collect
 
 SEARCH = {

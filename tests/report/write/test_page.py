@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from report_runs import fail, picture, stop_early, write_curve, write_evaluation, write_hostile, write_run, write_table
 
-from softvq.report.__main__ import main
+from softvq.command.report import main
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 CHROMEDRIVER = shutil.which("chromedriver")

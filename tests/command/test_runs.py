@@ -4,8 +4,8 @@ import pytest
 from report_runs import stop_early, write_curve, write_run
 from rich.console import Console
 
+from softvq.command.runs import main
 from softvq.console import screen
-from softvq.report.runs import main
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from report_runs import write_evaluation, write_hostile, write_json, write_run, write_table
 
 from softvq.bounded_files import read_json
-from softvq.report.__main__ import main
+from softvq.command.report import main
 from softvq.report.read.collection import collect
 from softvq.report.read.runs_csv import runs_csv
 from softvq.report.write.figure_4 import panels
@@ -130,7 +130,7 @@ def test_what_is_said_of_the_committed_runs_is_true_of_them(defaults, tmp_path):
 def test_another_process_never_imports_torch(tmp_path):
     write_run(tmp_path / "vae")
     code = (
-        "import sys; from softvq.report.__main__ import main; "
+        "import sys; from softvq.command.report import main; "
         f"assert main([{str(tmp_path)!r}]) == 0; assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=120)

@@ -1,7 +1,6 @@
 """Writes the report: `softvq report [LOGS ...] [--out DIR]`."""
 
 import os
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -89,7 +88,3 @@ def _parser() -> Parser:
         help="one's own configurations, as those of `softvq train`, for the defaults of their runs (default: ./conf)",
     )
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())
