@@ -9,11 +9,16 @@ PROBE_METRICS = ("clustering_accuracy", "clustering_nmi", "classification_accura
 MSE = "test_normalized_mse"
 NUMBERS = (*PROBE_METRICS, MSE)  # of a run that every table shows
 IN_PERCENT = frozenset(PROBE_METRICS)  # fractions of 1 in files, percent wherever a person reads them
-LABELS = {
+LABELS = {  # as a column is headed
     "clustering_accuracy": "Clustering",
     "clustering_nmi": "NMI",
     "classification_accuracy": "Classification",
     MSE: "MSE / variance",
+}
+IN_WORDS = {  # where there is room
+    "clustering_accuracy": "clustering accuracy",
+    "clustering_nmi": "clustering NMI",
+    "classification_accuracy": "classification accuracy",
 }
 MINUS = "\N{MINUS SIGN}"
 

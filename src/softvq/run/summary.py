@@ -9,13 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from softvq.console import counted, duration
-from softvq.published import PROBE_METRICS, published
+from softvq.published import IN_WORDS, PROBE_METRICS, published
 
-LABELS = {
-    "clustering_accuracy": "clustering accuracy",
-    "clustering_nmi": "clustering NMI",
-    "classification_accuracy": "classification accuracy",
-}
 # Numbers of the health panel beside the size that bounds them.
 SIZES = {"active_units": "units", "perplexity": "K", "dead_codes": "K", "posterior_perplexity": "K"}
 OF_MODELS = ("bottleneck", "network", "penalty_weight", "reconstruction", "optimizer")  # groups of settings
@@ -56,7 +51,7 @@ def result_table(metrics: Mapping[str, Any]) -> Group:
     for name in PROBE_METRICS:
         ours, theirs = metrics["probes"][name], paper.get(name)
         beside = [percent(theirs), "-" if theirs is None else f"{100 * (ours - theirs):+.2f}"] if paper else []
-        table.add_row(f"{LABELS[name]} (%)", percent(ours), *beside)
+        table.add_row(f"{IN_WORDS[name]} (%)", percent(ours), *beside)
     table.add_section()
     for label, value in _without_published(metrics).items():
         table.add_row(label, value)

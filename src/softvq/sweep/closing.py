@@ -6,9 +6,9 @@ from typing import Any
 
 from rich.table import Table
 
-from softvq.published import PROBE_METRICS, SEES_LABELS
+from softvq.published import IN_WORDS, PROBE_METRICS, SEES_LABELS
 from softvq.run.cell import Outcome
-from softvq.run.summary import LABELS, percent
+from softvq.run.summary import percent
 from softvq.sweep.plan import PlannedCell, cell_of
 from softvq.sweep.progress import probes_of
 from softvq.sweep.swept import headings, overrides_of, swept_keys
@@ -54,7 +54,7 @@ def closing_table(ended: Ended) -> Table:
     if differ:
         table.add_column("status", overflow="fold")
     for name in PROBE_METRICS:
-        table.add_column(f"{LABELS[name]} (%)", justify="right", overflow="fold")
+        table.add_column(f"{IN_WORDS[name]} (%)", justify="right", overflow="fold")
     for about, group in rows.items():
         seeds = str(len(group)) if several else str(cell_of(group[0][0]).config.seed)
         found = [outcome.status for _, outcome in group]
@@ -67,7 +67,7 @@ def closing_table(ended: Ended) -> Table:
 
 
 def _caption(several: bool, marked: bool) -> str:
-    parts = ["means over seeds"] * several + [f"* the best {LABELS[BEST_BY]} on its data"] * marked
+    parts = ["means over seeds"] * several + [f"* the best {IN_WORDS[BEST_BY]} on its data"] * marked
     return "; ".join(parts)
 
 

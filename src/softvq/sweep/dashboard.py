@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from softvq.config.compose import CONF_DIR
-from softvq.published import PROBE_METRICS
-from softvq.run.summary import LABELS
+from softvq.published import IN_WORDS, PROBE_METRICS
 
 if TYPE_CHECKING:
     from wandb_workspaces.reports.v2 import Report
@@ -23,7 +22,7 @@ SHOWN = 100  # runs or groups in a panel; W&B's own limit is 10
 # section -> kind of panel, metric as the tracker names it, title
 PANELS = {
     "Probe results": [
-        *(("bars", f"probes/{name}", LABELS[name]) for name in PROBE_METRICS),
+        *(("bars", f"probes/{name}", IN_WORDS[name]) for name in PROBE_METRICS),
         ("bars", "reconstruction/test_normalized_mse", "test MSE / pixel variance"),
     ],
     "Training curves": [

@@ -11,10 +11,10 @@ from rich.progress import BarColumn, TextColumn
 from softvq.config.launcher import jobs_at_a_time, kind
 from softvq.console import counted, screen
 from softvq.console.bars import LineProgress, narrow
-from softvq.published import PROBE_METRICS
+from softvq.published import IN_WORDS, PROBE_METRICS
 from softvq.run.cell import Outcome
 from softvq.run.recorded import read_metrics
-from softvq.run.summary import LABELS, percent
+from softvq.run.summary import percent
 from softvq.sweep.plan import PlannedCell, cell_of
 from softvq.sweep.swept import headings, overrides_of
 
@@ -127,7 +127,7 @@ def _numbers(planned: PlannedCell, outcome: Outcome) -> str:
     if outcome.status == "failed":
         return f" ({(outcome.message.splitlines() or [''])[0]})"
     found = probes_of(planned, outcome)
-    known = [f"{LABELS[name]} {percent(found[name])} %" for name in PROBE_METRICS if found.get(name) is not None]
+    known = [f"{IN_WORDS[name]} {percent(found[name])} %" for name in PROBE_METRICS if found.get(name) is not None]
     return f" ({', '.join(known)})" if known else ""
 
 
