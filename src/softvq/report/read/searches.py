@@ -79,7 +79,7 @@ def read_search(path: Path, experiment: str) -> Search:
     place = numbers.index(number) if number is not None and number in numbers else None
     searched = {
         str(key): space
-        for key, space in need(content, "searched", Mapping, SEARCH).items()
+        for key, space in need(content, "searched", Mapping, path).items()
         if isinstance(space, Mapping)
     }
     return Search(
