@@ -114,17 +114,26 @@ def vq_weights(findings: Findings) -> str:
 
 def k_sweep(findings: Findings) -> str:
     """What the number of codewords does."""
-    return _studies(findings.of("k_sweep"), ("bottleneck.K",))
+    return _studies(_with_default(findings, "k_sweep"), ("bottleneck.K",))
 
 
 def noise_sweep(findings: Findings) -> str:
     """What the variance of the latent noise does."""
-    return _studies(findings.of("noise_sweep"), ("bottleneck.sigma_eps",))
+    return _studies(_with_default(findings, "noise_sweep"), ("bottleneck.sigma_eps",))
 
 
 def soft_vq_factors(findings: Findings) -> str:
-    """One of soft VQ's choices changed at a time, at full length."""
-    return _studies(findings.of("soft_vq_factors"), ("bottleneck._target_", "data.batch_size"))
+    """One of soft VQ's choices changed at a time."""
+    return _studies(_with_default(findings, "soft_vq_factors"), ("bottleneck._target_", "data.batch_size"))
+
+
+def _with_default(findings: Findings, study: str) -> list[Entry]:
+    """A study's rows, and those of the default at the same numbers of steps, which other sweeps have."""
+    found = findings.of(study)
+    lengths = {(entry.data, entry.steps) for entry in found}
+    usual = [e for e in findings.table("paper", "mnist") if e.bottleneck == "soft_vq"]
+    usual += [e for e in findings.of("k_sweep") if value_of(e, "bottleneck.K") == 128 and study != "k_sweep"]
+    return [*found, *(entry for entry in usual if (entry.data, entry.steps) in lengths)]
 
 
 def _studies(entries: Sequence[Entry], keys: Sequence[str]) -> str:
@@ -133,14 +142,22 @@ def _studies(entries: Sequence[Entry], keys: Sequence[str]) -> str:
     rows = [
         [
             *(_brief(value_of(entry, key)) for key in keys),
+            f"{entry.steps:,}",
             *_numbers(entry),
             *(_diagnostic(entry, name) for name in ("perplexity", "dead_codes")),
         ]
-        for entry in entries
+        for entry in sorted(
+            entries, key=lambda entry: (-(entry.steps or 0), *(_order(value_of(entry, key)) for key in keys))
+        )
     ]
     named = [f"`{key}`" for key in keys]
-    head = [*named, "seeds", "clustering", "NMI", "classification", "MSE / var", "perplexity", "dead codes"]
+    head = [*named, "steps", "seeds", "clustering", "NMI", "classification", "MSE / var", "perplexity", "dead codes"]
     return markdown_table(head, rows)
+
+
+def _order(value: object) -> tuple[bool, object]:
+    """Numbers by their size, and names behind them."""
+    return isinstance(value, str), value
 
 
 def berthelot(findings: Findings) -> str:
