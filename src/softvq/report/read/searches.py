@@ -78,9 +78,7 @@ def read_search(path: Path, experiment: str) -> Search:
     number = best.get("number") if isinstance(best, Mapping) else None
     place = numbers.index(number) if number is not None and number in numbers else None
     searched = {
-        str(key): space
-        for key, space in need(content, "searched", Mapping, path).items()
-        if isinstance(space, Mapping)
+        str(key): space for key, space in need(content, "searched", Mapping, path).items() if isinstance(space, Mapping)
     }
     return Search(
         experiment=experiment,
