@@ -112,32 +112,22 @@ class _Search:
 
     def __init__(self, space: Space, settings: Settings, folder: Path, only_read: bool = False) -> None:
         import optuna
-        from optuna.storages import InMemoryStorage, JournalStorage
-        from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-        from optuna.study import StudyDirection
+
+        from softvq.sweep.search_journal import JOURNAL, has_settings, open_study
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.space, self.settings, self.folder = space, settings, folder
-        journal = folder / "search.journal"
-        storage: Any = InMemoryStorage()
-        if journal.exists() or not only_read:
-            lock = JournalFileOpenLock(str(journal))
-            storage = JournalStorage(JournalFileBackend(str(journal), lock_obj=lock))
         about = [sorted(space.fixed), sorted((k, repr(v)) for k, v in space.searched.items()), list(space.seeds)]
         about += [settings.metric, settings.direction]
-        self.study: Study = optuna.create_study(
-            # Another space or metric is another study in the same journal.
-            study_name=hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16],
-            storage=storage,
-            direction=StudyDirection[settings.direction.upper()],
-            load_if_exists=True,
-        )
+        # Another space or metric is another study in the same journal.
+        name = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
+        self.study: Study = open_study(folder / JOURNAL, name, settings.direction, space, only_read)
         # A sampler draws anew in each session: from the same seed it would propose the first trials again.
         self.study.sampler = optuna.samplers.TPESampler(seed=settings.seed + len(self.study.get_trials()))
         self.cells_of: dict[int, list[list[str]]] = {
-            trial.number: [list(cell) for cell in trial.user_attrs["cells"]]
-            for trial in self.study.get_trials()
-            if "cells" in trial.user_attrs
+            trial.number: space.cells(trial.params)
+            for trial in self.study.get_trials(deepcopy=False)
+            if has_settings(trial, space)
         }
         self.results = SearchResults(self.study, space, settings, self.cells_of)
         failed = [trial for trial in having(self.study, "FAIL") if trial.number in self.cells_of]
@@ -207,12 +197,14 @@ class _Search:
 
     def _tell(self, number: int, plan: Plan, outcomes: Mapping[str, Outcome]) -> None:
         """Tells Optuna the value of a trial: the mean over its seeds."""
+        from softvq.sweep.search_journal import tell_value
+
         wanted = {" ".join(cell) for cell in self.cells_of[number]}
         cells = {planned.name: cell_of(planned) for planned in plan.cells if planned.name in wanted}
         # A cell that another trial has, too, is only run for one of them.
         values = [_value(cell, self.settings.metric) for cell in cells.values()]
         if all(value is not None for value in values) and len(cells) == len(wanted):
-            self.study.tell(number, mean(value for value in values if value is not None))
+            tell_value(self.study, number, mean(value for value in values if value is not None))
         else:
             self.study.tell(number, state=_failed())
 

@@ -12,6 +12,7 @@ from rich.table import Table
 from softvq.console import counted
 from softvq.durable_files import write_json
 from softvq.published import label, shown
+from softvq.seals import sealed
 from softvq.sweep.search_space import Settings, Space, described
 from softvq.sweep.swept import headings, overrides_of
 
@@ -77,28 +78,26 @@ class SearchResults:
     def record(self, path: Path) -> None:
         """Writes what was searched and tried, what was best, and what mattered, as JSON."""
         best = self.best()
-        write_json(
-            path,
-            {
-                "metric": self.settings.metric,
-                "direction": self.settings.direction,
-                "searched": {key: described(values) for key, values in self.space.searched.items()},
-                "fixed": list(self.space.fixed),
-                "trials": [
-                    {
-                        "number": trial.number,
-                        "state": {"COMPLETE": "finished", "FAIL": "failed"}.get(trial.state.name, "unfinished"),
-                        "value": trial.value,
-                        "chosen": self._chosen(trial),
-                        "cells": self.cells_of.get(trial.number, []),
-                    }
-                    for trial in self.study.get_trials(deepcopy=False)
-                ],
-                "importance": self._importance(),
-                "best": None if best is None else {"number": best.number, "value": best.value},
-                "command": None if best is None else self.command(best),
-            },
-        )
+        content = {
+            "metric": self.settings.metric,
+            "direction": self.settings.direction,
+            "searched": {key: described(values) for key, values in self.space.searched.items()},
+            "fixed": list(self.space.fixed),
+            "trials": [
+                {
+                    "number": trial.number,
+                    "state": {"COMPLETE": "finished", "FAIL": "failed"}.get(trial.state.name, "unfinished"),
+                    "value": trial.value,
+                    "chosen": self._chosen(trial),
+                    "cells": self.cells_of.get(trial.number, []),
+                }
+                for trial in self.study.get_trials(deepcopy=False)
+            ],
+            "importance": self._importance(),
+            "best": None if best is None else {"number": best.number, "value": best.value},
+            "command": None if best is None else self.command(best),
+        }
+        write_json(path, sealed(content))
 
     def _importance(self) -> dict[str, float]:
         """How much of the differences between trials each setting explains; empty while there are too few trials."""

@@ -67,7 +67,7 @@ class Space:
 
     def cells(self, chosen: Mapping[str, Any]) -> list[list[str]]:
         """The cells of a trial: one for each seed."""
-        own = [f"{key}={_text(value)}" for key, value in chosen.items()]
+        own = [f"{key}={_text(chosen[key])}" for key in self.searched]
         return [[*self.fixed, *own, *([seed] if seed else [])] for seed in self.seeds]
 
 

@@ -8,6 +8,7 @@ from report_runs import write_run
 
 from softvq.command.report import main
 from softvq.report.read.collection import collect
+from softvq.seals import sealed
 
 SEARCH = {
     "metric": "probes.clustering_accuracy",
@@ -41,7 +42,7 @@ def test_a_search_belongs_to_the_experiment_of_the_runs_around_it(folder: Path) 
 
 
 def test_the_report_shows_history_importance_and_the_best_command(folder: Path) -> None:
-    (folder / "search.json").write_text(json.dumps(SEARCH))
+    (folder / "search.json").write_text(json.dumps(sealed(SEARCH)))
     assert main([str(folder.parent)]) == 0
     page = (folder.parent / "report/report.html").read_text()
     assert "2 trials finished of 3 begun. The best, trial 2 with 75.00" in page
@@ -52,8 +53,11 @@ def test_the_report_shows_history_importance_and_the_best_command(folder: Path) 
     assert "trial 2 with 75.00" in (folder.parent / "report/tables.md").read_text()
 
 
+ALTERED = json.dumps(sealed(SEARCH)).replace("0.75", "0.95")  # a digit
+
+
 @pytest.mark.parametrize(
-    "content", ["[]", "{", '{"trials": 3}', '{"trials": [1]}', json.dumps({**SEARCH, "importance": None})]
+    "content", ["[]", "{", '{"trials": 3}', '{"trials": [1]}', json.dumps({**SEARCH, "importance": None}), ALTERED]
 )
 def test_a_damaged_search_is_named_and_costs_no_report(folder: Path, content: str) -> None:
     (folder / "search.json").write_text(content)

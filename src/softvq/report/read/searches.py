@@ -9,6 +9,7 @@ from softvq.bounded_files import printable_values, read_json
 from softvq.report.read.run import Run
 from softvq.run.fields import is_kind, mapping_in, need
 from softvq.run_folder import DamagedFileError
+from softvq.seals import BROKEN, is_whole
 
 SEARCH = "search.json"
 
@@ -68,7 +69,10 @@ def read_search(path: Path, experiment: str) -> Search:
     Raises:
         DamagedFileError: if it is not what a search writes.
     """
-    content = printable_values(mapping_in(path, read_json)) or {}
+    written = mapping_in(path, read_json) or {}
+    if not is_whole(written):
+        raise DamagedFileError(path, BROKEN)
+    content = printable_values(written)
     trials = need(content, "trials", list, path)
     if not all(isinstance(trial, Mapping) for trial in trials):
         raise DamagedFileError(path, "its trials are not mappings")
