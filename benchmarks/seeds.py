@@ -27,7 +27,8 @@ from softvq.machine import cores
 from softvq.run.build import build_data, build_model, build_optimizer
 from softvq.training.cuda_graph import capture_cuda_graph
 from softvq.training.malloc import keep_freed_memory
-from softvq.training.module import Member, TrainingModule
+from softvq.training.member import Member
+from softvq.training.module import TrainingModule
 
 IMAGES = 10_000
 

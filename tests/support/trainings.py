@@ -11,7 +11,8 @@ from softvq.config.compose import options
 from softvq.data.module import ImageData, ReplicaData
 from softvq.run.build import build_data, build_model, build_optimizer
 from softvq.training.autoencoder import Autoencoder
-from softvq.training.module import Member, TrainingModule
+from softvq.training.member import Member
+from softvq.training.module import TrainingModule
 
 SMALL = {
     "mlp": ("network.encoder.hidden=[16,12]", "network.decoder.hidden=[12,16]"),

@@ -16,7 +16,8 @@ from softvq.data.module import ImageData, ReplicaData
 from softvq.run.build import build_data, build_model, build_optimizer
 from softvq.run.trainer import replays_steps
 from softvq.training.cuda_graph import Capture, CudaGraphError, Replay, capture_cuda_graph
-from softvq.training.module import Member, TrainingModule
+from softvq.training.member import Member
+from softvq.training.module import TrainingModule
 
 STEPS = 8
 REPLAYED = [name for name in BOTTLENECKS if name != "dvib"]  # a step that reads labels is never replayed

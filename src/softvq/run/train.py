@@ -44,7 +44,8 @@ from softvq.training.autoencoder import Autoencoder
 from softvq.training.checkpoint import Generations, Identity, RunCheckpoints
 from softvq.training.cuda_graph import capture_cuda_graph
 from softvq.training.curve import NonFiniteLossError
-from softvq.training.module import Member, TrainingModule
+from softvq.training.member import Member
+from softvq.training.module import TrainingModule
 from softvq.training.saving import ResumeCheckpoint
 
 Results = dict[str, Any] | Exception

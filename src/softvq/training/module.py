@@ -1,62 +1,28 @@
 """The LightningModule: trains one autoencoder, or several stacked ones, a chunk of optimiser steps at a time."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import lightning as L
 import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
-from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from softvq.bottlenecks.base import Noise
-from softvq.console import screen
 from softvq.data.chunks import Chunk
-from softvq.health import CollapseWatch, panel
-from softvq.randomness import Stream, generator
+from softvq.health import panel
 from softvq.training.autoencoder import Autoencoder
 from softvq.training.cuda_graph import Capture, ReplayedSteps
 from softvq.training.curve import Curve, NonFiniteLossError
+from softvq.training.member import Member
+from softvq.training.noise import draw, on_device, stacked
 from softvq.training.replicas import StackedAutoencoders
 from softvq.training.update_in_backward import UpdateInBackward, can_update_in_backward
 
 # What Lightning calls around backward and update.
 GRADIENT_HOOKS = ("on_before_zero_grad", "on_before_backward", "on_after_backward", "on_before_optimizer_step")
-
-
-@dataclass
-class Member:
-    """One run among those that are trained at once; most often the only one.
-
-    Attributes:
-        model: as it was built for a run of its own.
-        seed: of its noise.
-        loggers: take its training curve.
-        curve: what has been added up since the curve's last row.
-        failure: what ended its training while others went on.
-        watch: on the state of its code.
-    """
-
-    model: Autoencoder
-    seed: int
-    loggers: Sequence[Logger]
-    curve: Curve = field(default_factory=Curve)
-    failure: NonFiniteLossError | None = None
-    watch: CollapseWatch = field(default_factory=CollapseWatch)
-
-    def name_collapse(self, row: Mapping[str, float], step: int) -> None:
-        """Warns of a code that a row of the curve shows to be collapsed, once of each symptom."""
-        for name, text in self.watch.new_symptoms({key.removeprefix("train/"): value for key, value in row.items()}):
-            screen.print_warning(f"collapsing at step {step} (seed {self.seed}), {name.replace('_', ' ')}: {text}")
-
-    def log(self, row: Mapping[str, float], step: int) -> None:
-        """Adds a row to its training curve."""
-        for logger in self.loggers:
-            logger.log_metrics(dict(row), step=step)
 
 
 class TrainingModule(L.LightningModule):
@@ -158,18 +124,8 @@ class TrainingModule(L.LightningModule):
         share, world = images.shape[-4], self.trainer.world_size
         rows = slice(self.trainer.global_rank * share, (self.trainer.global_rank + 1) * share)
         for step in range(chunk.first_step, chunk.first_step + len(images)):
-            with _default_dtype(torch.float32):  # Lightning's is the model's precision
-                drawn = [_drawn(member, step, share * world) for member in self.members]
-            yield self._to_model(drawn, rows)
-
-    def _to_model(self, drawn: Sequence[Noise], rows: slice) -> Noise:
-        first = drawn[0]
-        if first is None:
-            return None
-        if isinstance(first, dict):
-            return {name: self._to_model([noise[name] for noise in drawn], rows) for name in first}  # type: ignore[index,misc]
-        tensors = [noise[rows] for noise in drawn if isinstance(noise, Tensor)]
-        return _stacked(tensors).to(self.device, non_blocking=True).type(self.dtype)
+            drawn = [draw(member.model, member.seed, step, share * world) for member in self.members]
+            yield on_device(drawn, rows, self.device, self.dtype)
 
     def _step(self, images: Tensor, noise: Noise, labels: Tensor | None) -> Tensor:
         """One optimiser step; returns the terms' values, (terms,) or (terms, S)."""
@@ -298,7 +254,7 @@ class TrainingModule(L.LightningModule):
         for member, state in zip(self.members, checkpoint["curves"], strict=True):
             member.curve = Curve(**state)
         self._statistics = {
-            name: _stacked([member.curve.statistics[name] for member in self.members]).clone()
+            name: stacked([member.curve.statistics[name] for member in self.members]).clone()
             for name in self.members[0].curve.statistics
         }
         if self.trainer.global_rank:  # the sums are everybody's: only the first process goes on from them
@@ -309,16 +265,6 @@ class TrainingModule(L.LightningModule):
         self._statistics = {name: value.to(self.device) for name, value in self._statistics.items()}
 
 
-def _drawn(member: Member, step: int, batch: int) -> Noise:
-    model = member.model
-    return model.bottleneck.draw_noise(batch, model.encoder.positions, generator(member.seed, Stream.NOISE, step))
-
-
-def _stacked(parts: Sequence[Tensor]) -> Tensor:
-    """The members' tensors along a first axis of length S; a single member's as it is."""
-    return parts[0] if len(parts) == 1 else torch.stack(list(parts))
-
-
 def _values(terms: dict[str, Tensor]) -> Tensor:
     torch.clear_autocast_cache()  # mixed precision keeps weights cast for a whole chunk otherwise
     return torch.stack([term.detach() for term in terms.values()])
@@ -327,16 +273,6 @@ def _values(terms: dict[str, Tensor]) -> Tensor:
 def _total(terms: dict[str, Tensor]) -> Tensor:
     """The loss to differentiate, (); members share no parameter: each gets its own gradient from their sum."""
     return terms["loss"].sum() if terms["loss"].ndim else terms["loss"]
-
-
-@contextmanager
-def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
 
 
 def watches_gradients(trainer: L.Trainer) -> bool:
