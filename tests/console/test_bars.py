@@ -113,3 +113,24 @@ def test_a_bar_within_a_sweep_says_how_far_that_is(monkeypatch: pytest.MonkeyPat
     assert shown_within(20, "4 of 16 cells, 12 min left: training", terminal)
     assert shown_within(20, "loss 0.1234  123/s", terminal)  # nothing of it is cut off
     bar.close()
+
+
+@pytest.mark.parametrize(
+    ("width", "drawn"),
+    [
+        (90, r"training [━╸╺]+ +30/100 loss 0\.5, a hundred a second [-\d:]+"),
+        (60, r"training +30/100 loss 0\.5, a hundred a second [-\d:]+"),
+        (30, r"training +30/100 [-\d:]+"),
+    ],
+)
+def test_a_narrow_terminal_does_without_the_bar_then_without_the_loss(
+    width: int, drawn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = Terminal()
+    screen_on(terminal, terminal, monkeypatch).terminal.size = (width, 25)
+    bar = bars.Bar("training", 0, 100)
+    bar.at(30, 100, "loss 0.5, a hundred a second")
+    assert shown_within(20, "30/100", terminal)
+    bar.close()
+    lines = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", terminal.getvalue()).replace("\n", "\r").split("\r")
+    assert all(re.fullmatch(drawn, line.strip()) for line in lines if "30/100" in line)

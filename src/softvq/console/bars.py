@@ -1,12 +1,13 @@
 """How far something is and how fast it goes, as rich computes it; on a terminal a bar on a single line."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.table import Column
+from rich.table import Column, Table
 
 from softvq.console.screen import screen, terminal_code
 from softvq.console.words import duration
@@ -33,9 +34,16 @@ class _OneLine:
 
 
 class LineProgress(Progress):
-    """Rich's progress on a single line of the terminal, which it leaves as it was."""
+    """Rich's progress on a single line of the terminal, which it leaves as it was.
 
-    def __init__(self, *columns: ProgressColumn, **settings: Any) -> None:
+    Args:
+        columns: from left to right.
+        spare: those that a line without room for all of them does without, the first to go first.
+        settings: of rich's progress.
+    """
+
+    def __init__(self, *columns: ProgressColumn, spare: Sequence[ProgressColumn] = (), **settings: Any) -> None:
+        self._all, self._spare = columns, spare
         above = screen.errors_on_terminal  # what is written to stderr meanwhile stands above the bar
         super().__init__(
             *columns, console=screen.terminal, transient=True, refresh_per_second=4, redirect_stderr=above, **settings
@@ -43,6 +51,16 @@ class LineProgress(Progress):
 
     def get_renderable(self) -> RenderableType:
         return _OneLine(super().get_renderable())
+
+    def make_tasks_table(self, tasks: Iterable[Task]) -> Table:
+        terminal, left_out = screen.terminal, 0
+        endless = terminal.options.update_width(1000)
+        while True:
+            self.columns = tuple(column for column in self._all if column not in self._spare[:left_out])
+            table = super().make_tasks_table(tasks)
+            if left_out == len(self._spare) or Measurement.get(terminal, endless, table).maximum <= terminal.width:
+                return table
+            left_out += 1
 
 
 def narrow() -> Column:
@@ -65,12 +83,14 @@ class Bar:
     def __init__(self, name: str, done: int, total: int | None, after_s: float = 0) -> None:
         self._name = name
         wide = screen.terminal.width >= WIDE and not screen.around()
+        bar, told = BarColumn(30 if wide else 10), TextColumn("{task.fields[told]}", table_column=narrow())
         self._progress = LineProgress(
             TextColumn("{task.description}", table_column=narrow()),
-            BarColumn(30 if wide else 10, table_column=narrow()),
+            bar,
             MofNCompleteColumn(table_column=narrow()),
-            TextColumn("{task.fields[told]}", table_column=narrow()),
+            told,
             TimeRemainingColumn(table_column=narrow()),
+            spare=(bar, told),
             speed_estimate_period=PACE_S,
         )
         self._number = self._progress.add_task(self._described(), total=total, completed=done, told="")

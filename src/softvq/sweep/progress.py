@@ -2,11 +2,12 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 from omegaconf import DictConfig
-from rich.progress import BarColumn, TextColumn
+from rich.progress import BarColumn, ProgressColumn, Task
+from rich.text import Text
 
 from softvq.config.launcher import jobs_at_a_time, kind
 from softvq.console import counted, screen
@@ -17,6 +18,17 @@ from softvq.run.recorded import read_metrics
 from softvq.run.summary import percent
 from softvq.sweep.plan import PlannedCell, cell_of
 from softvq.sweep.swept import headings, overrides_of
+
+
+class _Told(ProgressColumn):
+    """What is told now, each time that the line is drawn."""
+
+    def __init__(self, told: Callable[[], str]) -> None:
+        super().__init__(table_column=narrow())
+        self._told = told
+
+    def render(self, task: Task) -> Text:
+        return Text(self._told())
 
 
 class SweepProgress:
@@ -30,16 +42,15 @@ class SweepProgress:
 
     def __init__(self, total: int, launcher: DictConfig) -> None:
         self.total, self.at_a_time = total, jobs_at_a_time(launcher)
-        self.done, self._started = 0, time.monotonic()
+        self.done, self._started, self._last_end_s = 0, time.monotonic(), 0.0
         self._cells: dict[str, PlannedCell] = {}  # that have not ended
         self._keys: Sequence[str] = ()
         self._line = None
         in_workers = kind(launcher) != "basic" and not (kind(launcher) == "joblib" and self.at_a_time == 1)
         if in_workers and screen.has_terminal and total:
-            self._line = LineProgress(
-                TextColumn("{task.fields[told]}", table_column=narrow()), BarColumn(20, table_column=narrow())
-            )
-            self._number = self._line.add_task("", total=total, told=self.told())
+            bar = BarColumn(20)
+            self._line = LineProgress(_Told(self.told), bar, spare=(bar,))
+            self._number = self._line.add_task("", total=total)
         self._around = not in_workers  # the bars of the cells themselves tell how far the sweep is
 
     def expect(self, cells: Sequence[PlannedCell], keys: Sequence[str]) -> None:
@@ -77,7 +88,9 @@ class SweepProgress:
         """Seconds to the end: at the pace of the cells that have ended, before that as the plan estimated."""
         elapsed = time.monotonic() - self._started
         if self.done:
-            return (self.total - self.done) * elapsed / self.done
+            at_the_pace = (self.total - self.done) * self._last_end_s / self.done - (elapsed - self._last_end_s)
+            soon = min(self.total, self.done + self.at_a_time)  # no sooner than if all that run now ended at once
+            return max(at_the_pace, (self.total - soon) * elapsed / soon)
         expected = [planned.remaining_s for planned in self._cells.values()]
         known = [seconds for seconds in expected if seconds is not None]
         if len(known) < self.total:
@@ -103,9 +116,9 @@ class SweepProgress:
                 continue
             line = f"{self._label(planned)}: {outcome.status}{_numbers(planned, outcome)}"
             del self._cells[name]
-            self.done += 1
+            self.done, self._last_end_s = self.done + 1, time.monotonic() - self._started
             if self._line is not None:
-                self._line.update(self._number, completed=self.done, told=self.told())
+                self._line.update(self._number, completed=self.done)
                 screen.print(line)
             else:
                 screen.print(f"{self.told()}; {line}")

@@ -58,13 +58,13 @@ class About:
             f"{classes} from {printable(info.source)}"
         )
 
-    def model_line(self, trainer: L.Trainer, pl_module: L.LightningModule) -> str:
-        """How large the model is, what it runs on, and where its results go."""
-        parameters = sum(parameter.numel() for parameter in pl_module.parameters())
+    def model_line(self, trainer: L.Trainer, pl_module: L.LightningModule) -> tuple[str, str]:
+        """How large the model is; what it runs on, and where its results go."""
+        parameters = counted(sum(parameter.numel() for parameter in pl_module.parameters()), "parameter")
         device = trainer.strategy.root_device.type
         where = f"{trainer.world_size} x {device}" if trainer.world_size > 1 else device
         where += f" ({self.threads} threads)" if device == "cpu" and self.threads > 1 else ""
-        return f" of {counted(parameters, 'parameter')} on {where}, in {self.folder}"
+        return f"{parameters} for ", f" on {where}, in {self.folder}"
 
 
 class TrainingLines(L.Callback):
@@ -93,9 +93,9 @@ class TrainingLines(L.Callback):
         self._tenth, self._shown_s = self._tenths(trainer), self.clock()
         if self.about is not None:
             self.announce(f"{self.label}: {self.about.data_line()}")
-        start = f" from step {trainer.global_step:,}" if trainer.global_step else ""
-        rest = self.about.model_line(trainer, pl_module) if self.about is not None else ""
-        self.announce(f"{self.label}: training {counted(trainer.max_steps, 'step')}{start}{rest}")
+        start = f", from step {trainer.global_step:,}," if trainer.global_step else ""
+        model, where = self.about.model_line(trainer, pl_module) if self.about is not None else ("", "")
+        self.announce(f"{self.label}: training {model}{counted(trainer.max_steps, 'step')}{start}{where}")
 
     @staticmethod
     def _tenths(trainer: L.Trainer) -> int:
