@@ -168,7 +168,7 @@ def test_a_terminal_that_shrinks_and_grows_keeps_a_single_bar(tmp_path: Path) ->
             tmux("resize-window", "-t", "run", "-x", columns, "-y", "30")
             time.sleep(1.5)
             (bar,) = bars()
-            assert bar.startswith("training ")
+            assert bar.startswith("train")
             assert columns == "30" or "…" not in bar
             assert ("━" in bar) == (columns in ("100", "120"))
     finally:
