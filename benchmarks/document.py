@@ -32,19 +32,24 @@ def section(results: Path, docs: Path) -> str:
     parts += [seeds_part(seeds) for device in ("cpu", "gpu") if (seeds := read(results, f"seeds-{device}"))]
     if gpu_steps := read(results, "gpu_steps"):
         parts.append(gpu_steps_part(gpu_steps))
+    parts.append(machines_part(results))
     return "\n\n".join(parts)
 
 
 def ratios_part(results: Path) -> str:
-    described = [content["machine"] for file in sorted(results.glob("*.json")) if (content := read(results, file.stem))]
-    return "\n\n".join(
-        [
-            "Ratios within one run: medians of the repeats, and their range. "
-            + "; ".join(dict.fromkeys(machine_words(machine) for machine in described))
-            + ".",
-            markdown_table(HEADER, [row.cells() for row in rows(results)]),
-        ]
+    return "## Ratios and their targets\n\nMedians of the repeats, and their range.\n\n" + markdown_table(
+        HEADER, [row.cells() for row in rows(results)]
     )
+
+
+def machines_part(results: Path) -> str:
+    """Which file was measured where."""
+    measured: dict[str, list[str]] = {}
+    for file in sorted(results.glob("*.json")):
+        if content := read(results, file.stem):
+            measured.setdefault(machine_words(content["machine"]), []).append(f"`{file.name}`")
+    lines = [f"- {', '.join(names)}: {machine}" for machine, names in measured.items()]
+    return "\n".join(["## On which machines\n", *lines])
 
 
 def machine_words(machine: dict[str, Any]) -> str:
@@ -69,12 +74,12 @@ def step_part(step: dict[str, Any]) -> str:
         for name, times in step[network]["times"].items()
     ]
     header = ("network", "what trains", "step (ms)", "CPU (ms)", "page faults a step", "peak memory (MB)")
-    return "One training step of 32 images, one thread:\n\n" + markdown_table(header, lines)
+    return "## One training step\n\nOf 32 images, on one thread:\n\n" + markdown_table(header, lines)
 
 
 def sweep_part(sweep: dict[str, Any]) -> str:
     return (
-        f"The sweep's {sweep['cells']} cells ran in {sweep['processes']} processes; "
+        f"## A sweep, and runs side by side\n\nThe sweep's {sweep['cells']} cells ran in {sweep['processes']} processes; "
         f"{sweep['start_and_end_s']['median']:.1f} s passed before the first cell and after the last. From the first "
         f"cell's start to the last one's end the cores were busy with cells for "
         f"{100 * sweep['efficiency_once_started']['median']:.0f} % of the time."
@@ -98,8 +103,8 @@ def growth_part(growth: dict[str, Any]) -> str:
     ]
     header = ("what is raised", "range", *(f"exponent of {words}" for words in GROWS.values()))
     return (
-        "Growth (MLP, soft VQ): measured ~ size^exponent over the upper half of the sizes; 1 is in proportion.\n\n"
-        + markdown_table(header, lines)
+        "## Growth\n\nOf the MLP with soft VQ: measured ~ size^exponent over the upper half of the sizes, so that 1 is in "
+        "proportion and 0 no growth.\n\n" + markdown_table(header, lines)
     )
 
 
@@ -115,7 +120,9 @@ def seeds_part(seeds: dict[str, Any]) -> str:
     ]
     where = f"{seeds['device']}, torch threads: {seeds['threads']}" if seeds["device"] == "cpu" else seeds["device"]
     header = ("seeds", "step of all of them (ms)", "runs an hour, over one after the other")
-    return f"Seeds in one process (MLP, {seeds['bottleneck']}, {where}):\n\n" + markdown_table(header, lines)
+    return f"## Seeds in one process\n\nOf the MLP with {seeds['bottleneck']}, on {where}:\n\n" + markdown_table(
+        header, lines
+    )
 
 
 def gpu_steps_part(measured: dict[str, Any]) -> str:
@@ -135,7 +142,7 @@ def gpu_steps_part(measured: dict[str, Any]) -> str:
     ]
     header = ("network", "precision", "run by Python", "captured", "4 seeds", "16 seeds", "runs an hour, 16 over 1")
     return (
-        f"A training step of 32 images on one {measured['device']} ({measured['bottleneck']}, ms; of several seeds, "
+        f"## A step on a GPU\n\nOf 32 images on one {measured['device']} ({measured['bottleneck']}, ms; of several seeds, "
         "that of all of them, captured; `python benchmarks/gpu_steps.py OUT.json`):\n\n" + markdown_table(header, lines)
     )
 

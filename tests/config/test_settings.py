@@ -24,7 +24,7 @@ def test_the_validation_protocol_needs_images_set_aside(tmp_path: Path) -> None:
         ("bottleneck.K=1", "bottleneck.K must be at least 2, got 1"),
         ("bottleneck.sigma_eps=-0.1", "bottleneck.sigma_eps must be at least 0, got -0.1"),
         ("bottleneck.commitment_weight=-1", "bottleneck.commitment_weight must be at least 0, got -1"),
-        ("network=conv", "needs at least 16 x 16 pixels, got 8 x 8"),
+        ("network=conv", "need at least 16 x 16 pixels, got 8 x 8; use network=conv_small or mlp"),
         ("network=pixels", "bottleneck=raw and network=pixels belong together, got bottleneck=soft_vq"),
         ("trainer.accelerator=gpv", "trainer.accelerator must be one of auto, cpu, gpu, cuda, mps, got 'gpv'"),
         ("trainer.cuda_graph=maybe", "trainer.cuda_graph must be true, false or auto, got 'maybe'"),

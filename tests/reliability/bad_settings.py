@@ -256,7 +256,7 @@ TYPED: list[tuple[str, str]] = [
 
 TOGETHER: list[tuple[str, str]] = [
     # settings that do not fit together, or to the data
-    ("network=conv", "needs at least 16 x 16 pixels, got 8 x 8"),
+    ("network=conv", "need at least 16 x 16 pixels, got 8 x 8"),
     ("data.image_shape=[8,8,3]", "data.image_shape=[8, 8, 3]: the images of digits are [8, 8, 1]; leave it out"),
     ("data.image_shape=[8,8]", "data.image_shape=[8, 8]: the images of digits are [8, 8, 1]; leave it out"),
     ("bottleneck=gumbel bottleneck.tau_start=nan", "bottleneck.tau_start must be a finite number, got nan"),
