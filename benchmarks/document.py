@@ -79,7 +79,8 @@ def step_part(step: dict[str, Any]) -> str:
 
 def sweep_part(sweep: dict[str, Any]) -> str:
     return (
-        f"## A sweep, and runs side by side\n\nThe sweep's {sweep['cells']} cells ran in {sweep['processes']} processes; "
+        "## A sweep, and runs side by side\n\n"
+        f"The sweep's {sweep['cells']} cells ran in {sweep['processes']} processes; "
         f"{sweep['start_and_end_s']['median']:.1f} s passed before the first cell and after the last. From the first "
         f"cell's start to the last one's end the cores were busy with cells for "
         f"{100 * sweep['efficiency_once_started']['median']:.0f} % of the time."
@@ -103,8 +104,9 @@ def growth_part(growth: dict[str, Any]) -> str:
     ]
     header = ("what is raised", "range", *(f"exponent of {words}" for words in GROWS.values()))
     return (
-        "## Growth\n\nOf the MLP with soft VQ: measured ~ size^exponent over the upper half of the sizes, so that 1 is in "
-        "proportion and 0 no growth.\n\n" + markdown_table(header, lines)
+        "## Growth\n\n"
+        "Of the MLP with soft VQ: measured ~ size^exponent over the upper half of the sizes, so that 1 is in proportion "
+        "and 0 no growth.\n\n" + markdown_table(header, lines)
     )
 
 
@@ -142,7 +144,8 @@ def gpu_steps_part(measured: dict[str, Any]) -> str:
     ]
     header = ("network", "precision", "run by Python", "captured", "4 seeds", "16 seeds", "runs an hour, 16 over 1")
     return (
-        f"## A step on a GPU\n\nOf 32 images on one {measured['device']} ({measured['bottleneck']}, ms; of several seeds, "
+        "## A step on a GPU\n\n"
+        f"Of 32 images on one {measured['device']} ({measured['bottleneck']}, ms; of several seeds, "
         "that of all of them, captured; `python benchmarks/gpu_steps.py OUT.json`):\n\n" + markdown_table(header, lines)
     )
 

@@ -23,7 +23,8 @@ def layer_sizes(image_shape: tuple[int, int, int], layers: int) -> list[tuple[in
     if min(height, width) < 2**layers:
         raise ValueError(
             f"{layers} convolutions halve the image as often and need at least {2**layers} x {2**layers} pixels, "
-            f"got {height} x {width}; use network=conv_small or mlp, or fewer network.encoder.channels and network.decoder.channels"
+            f"got {height} x {width}; use network=conv_small or mlp, or fewer network.encoder.channels and "
+            "network.decoder.channels"
         )
     sizes = [(height, width)]
     for _ in range(layers):
