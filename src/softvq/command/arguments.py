@@ -7,6 +7,12 @@ from typing import NoReturn
 from hydra._internal.utils import get_args_parser
 
 from softvq.config.compose import NOT_CHOICES, groups, options
+from softvq.config.overrides import key_of
+
+# Parts of `hydra` that say what Hydra found, or by which softvq checks what was typed.
+FOUND = ("runtime", "overrides", "callbacks")
+FOUND_OF_JOB = ("name", "override_dirname", "id", "num", "config_name")
+FOR_EVALUATING = ("searchpath", "verbose", "job_logging", "hydra_logging")
 
 
 class UsageError(ValueError):
@@ -32,6 +38,7 @@ def check_arguments(arguments: Sequence[str], config_name: str) -> None:
         raise UsageError("--experimental-rerun runs whatever its file says; a run's settings are in its config.yaml")
     for override in known.overrides:
         _check_choice(override)
+        _check_hydra(override, evaluating=config_name == "evaluate")
     if config_name == "evaluate":
         if known.multirun:
             raise UsageError("evaluate probes one run at a time; drop -m")
@@ -58,6 +65,38 @@ def _check_choice(override: str) -> None:
     if value in ("null", *NOT_CHOICES) or re.fullmatch(r"\s*|[-+]?[\d.]+|true|false|\{.*", value, re.IGNORECASE):
         choices = ", ".join(options(group))
         raise UsageError(f"{override}: {group} has no choice {value or 'without a name'}; there are {choices}")
+
+
+def _check_hydra(override: str, evaluating: bool) -> None:
+    """Refuses to take away or to set what only Hydra knows; what an evaluation has no use for as well."""
+    hydra, *parts = re.split(r"[./]", key_of(override))
+    if hydra != "hydra":
+        return
+    if override.startswith("~"):
+        raise UsageError(f"{override}: nothing under hydra can be taken away; drop it")
+    found = parts[:1] and (parts[0] in FOUND or (parts[0] == "job" and parts[1:] and parts[1] in FOUND_OF_JOB))
+    if parts[:1] == ["mode"]:
+        raise UsageError(f"{override}: write -m in place of it for several cells, or drop it")
+    if found and not override.startswith("+"):
+        raise UsageError(f"{override}: {key_of(override)} is what the program itself sets; drop it")
+    if evaluating and parts[:1] and parts[0] not in FOR_EVALUATING:
+        raise UsageError(f"{override} has no effect: an evaluation goes into its run's folder, or to out=PATH; drop it")
+
+
+def without_effect(arguments: Sequence[str]) -> list[str]:
+    """What to say of each setting that a later argument sets again, to another value.
+
+    Example:
+        >>> without_effect(["seed=1", "bottleneck=vq", "seed=2"])
+        ['seed=1 has no effect, as seed=2 follows it']
+    """
+    typed = [argument for argument in arguments if re.match(r"[\w+][^=]*=", argument)]
+    last = {key_of(override): override for override in typed}
+    return [
+        f"{override} has no effect, as {last[key_of(override)]} follows it"
+        for override in typed
+        if override.lstrip("+") != last[key_of(override)].lstrip("+")
+    ]
 
 
 def _is_path(choice: str) -> bool:

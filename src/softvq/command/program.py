@@ -14,7 +14,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from softvq import stop
-from softvq.command.arguments import UsageError, check_arguments
+from softvq.command.arguments import UsageError, check_arguments, without_effect
 from softvq.config.errors import culprit, explain, faults
 from softvq.console import screen
 from softvq.run.process import forget_foreign_ranks
@@ -56,6 +56,8 @@ def call(main: Callable[[], Any], config_name: str, file: str, arguments: Sequen
     except UsageError as error:
         screen.print_error(str(error))
         sys.exit(2)
+    for note in without_effect(arguments):
+        screen.print_warning(note)
     run(main, config_name)
 
 

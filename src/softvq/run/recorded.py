@@ -30,6 +30,8 @@ def finished_metrics(path: str | Path) -> dict[str, Any]:
         ValueError: if the folder holds none, naming one that lies further down.
     """
     folder = RunFolder(path)
+    if folder.path.exists() and not folder.path.is_dir():
+        raise ValueError(f"run={path} is no folder; name the folder of a finished run")
     metrics = read_metrics(folder)
     if metrics is None:
         below = next((found.parent for depth in DEPTHS for found in _results(folder.path, depth)), None)

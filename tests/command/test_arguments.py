@@ -1,0 +1,35 @@
+"""What is said of arguments before Hydra reads them."""
+
+from pathlib import Path
+
+import pytest
+
+from softvq.command import evaluate
+from softvq.command.arguments import without_effect
+
+
+@pytest.mark.parametrize(
+    ("typed", "notes"),
+    [
+        ("seed=1 seed=2", ["seed=1 has no effect, as seed=2 follows it"]),
+        ("bottleneck=vq seed=0 bottleneck=vae", ["bottleneck=vq has no effect, as bottleneck=vae follows it"]),
+        ("a.b=1 +a.b=2", ["a.b=1 has no effect, as +a.b=2 follows it"]),
+        ("-m seed=0,1 seed=2", ["seed=0,1 has no effect, as seed=2 follows it"]),
+        ("seed=1 a=2 seed=1", []),
+        ("+a=1 a=1", []),
+        ("~logger logger=wandb", []),
+        ("bottleneck=vq bottleneck.K=8", []),
+    ],
+)
+def test_a_setting_that_another_one_replaces_is_told_of(typed: str, notes: list[str]) -> None:
+    assert without_effect(typed.split()) == notes
+
+
+def test_it_is_a_warning_of_the_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["softvq"])
+    with pytest.raises(SystemExit):
+        evaluate.main(["run=a", "run=b"])
+    assert capsys.readouterr().err.splitlines()[0] == "warning: run=a has no effect, as run=b follows it"
