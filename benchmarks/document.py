@@ -105,8 +105,8 @@ def growth_part(growth: dict[str, Any]) -> str:
     header = ("what is raised", "range", *(f"exponent of {words}" for words in GROWS.values()))
     return (
         "## Growth\n\n"
-        "Of the MLP with soft VQ: measured ~ size^exponent over the upper half of the sizes, so that 1 is in proportion "
-        "and 0 no growth.\n\n" + markdown_table(header, lines)
+        "Of the MLP with soft VQ: measured ~ size^exponent over the upper half of the sizes, so that 1 is in "
+        "proportion and 0 no growth.\n\n" + markdown_table(header, lines)
     )
 
 
