@@ -24,6 +24,7 @@ HELP_COLUMN = 18  # of the choices in conf/hydra/help
 def register() -> None:
     """Makes the functions known to OmegaConf; harmless when repeated."""
     functions: dict[str, Callable[..., Any]] = {
+        "at_most": at_most,
         "run_name": run_name,
         "table": table,
         "body": body,
@@ -36,6 +37,11 @@ def register() -> None:
     }
     for name, function in functions.items():
         OmegaConf.register_new_resolver(name, function, replace=True)
+
+
+def at_most(most: int, whole: int, parts: int) -> int:
+    """`${at_most:MOST,WHOLE,PARTS}`: a part of a whole, and at most so many."""
+    return max(1, min(most, whole // parts))
 
 
 def run_name(logs: str, *, _root_: DictConfig) -> str:
