@@ -1,7 +1,9 @@
 """Models that are handed on: their files are loaded, and run by somebody else's program."""
 
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -62,6 +64,24 @@ def test_an_export_loads_as_the_run_does_without_it(trained: Path, tmp_path: Pat
         "README.md",
     }
     assert softvq.load(tmp_path).metrics == json.loads((trained / "metrics.json").read_text())
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_what_the_model_card_says_can_be_run_and_has_the_units_of_the_terminal(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export_run(trained, tmp_path)
+    card = (tmp_path / "README.md").read_text()
+    monkeypatch.chdir(tmp_path)
+    codes = []
+    for block in re.findall(r"```python\n(.*?)```", card, re.DOTALL):
+        names: dict[str, Any] = {}
+        exec(block, names)
+        codes.append(names["z_e"])
+    assert [tuple(z_e.shape) for z_e in codes] == [tuple(codes[0].shape)] * 2
+    accuracy = softvq.load(tmp_path).metrics["probes"]["clustering_accuracy"]
+    assert f"| clustering accuracy (%) | {100 * accuracy:.2f} |" in card
 
 
 # A method of each kind: state outside gradients, further heads, labels, a critic, a changed encoder, a package's.

@@ -43,6 +43,7 @@ def drawn_counts(K: int = 8) -> mpl.figure.Figure:
 
 def test_a_figure_says_whose_it_is_and_has_a_caption_beside_it(tmp_path):
     book, seen = album(tmp_path / "figures"), []
+    book.steps = 60
 
     def draw() -> mpl.figure.Figure:
         seen.append(drawn_counts())
@@ -52,7 +53,7 @@ def test_a_figure_says_whose_it_is_and_has_a_caption_beside_it(tmp_path):
     book.add("again", "the same", "Another caption.", drawn_counts)
     assert seen[0].get_suptitle() == "vq on digits, seed 3\nuse of the codebook"
     captions = (tmp_path / "figures" / "captions.md").read_text()
-    assert "## use.png\n\nHow often each is chosen. Model: vq on digits, seed 3.\n" in captions
+    assert "## use.png\n\nHow often each is chosen. Model: vq on digits, seed 3, after 60 steps.\n" in captions
     assert "## again.png\n\nAnother caption." in captions
     assert picture(tmp_path / "figures" / "use.png").size > 0
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from softvq.durable_files import whole, write_json, write_text
 from softvq.extras import needed
 from softvq.library.exported import FILES, FORMAT
+from softvq.published import IN_PERCENT, IN_WORDS, MSE, shown
 from softvq.run.load import FinishedRun, load_run
 from softvq.run_folder import refuse_foreign
 from softvq.training.autoencoder import Autoencoder
@@ -139,13 +140,20 @@ def _close(found: np.ndarray, wanted: np.ndarray) -> bool:
     return bool(np.abs(found - wanted).max() <= TOLERANCE * max(1.0, np.abs(wanted).max()))
 
 
+def _in_words(name: str) -> str:
+    """What a number is called, with its unit."""
+    if name in IN_PERCENT:
+        return f"{IN_WORDS[name]} (%)"
+    return {"test_mse": "MSE", MSE: "MSE / pixel variance"}.get(name, name.replace("_", " "))
+
+
 def model_card(run: FinishedRun) -> str:
     """The model card of a run, with the front matter that model hubs read."""
     metrics, probes = run.metrics, run.metrics["probes"]
     choices = run.config.choices
     shape = " x ".join(str(size) for size in run.image_shape)
     results = "\n".join(
-        f"| {name.replace('_', ' ')} | {value:.4f} |"
+        f"| {_in_words(name)} | {shown(value, name)} |"
         for name, value in {**probes, **(metrics["reconstruction"] or {})}.items()
         if isinstance(value, float) and math.isfinite(value)
     )
@@ -159,20 +167,36 @@ datasets: [{metrics["data"]}]
 
 An autoencoder with the bottleneck `{choices.bottleneck}` (`fidelity={metrics["fidelity"]}`), trained for
 {metrics["steps"]:,} steps on {metrics["data"]} with seed {metrics["seed"]} by softvq. It takes images of {shape}
-(height, width, channels; uint8) and gives codes z_e of {run.config.network.d} numbers a position.
+(height, width, channels; uint8) and gives codes z_e (B, M, {run.config.network.d}):
+B images, M positions (1 for a dense code).
+
+With the package softvq, in this folder:
 
 ```python
 import softvq
+import torch
 
-model = softvq.load("THIS FOLDER")
-z_e = model.encode(images)  # images: a uint8 tensor (B, {", ".join(str(size) for size in run.image_shape)})
+model = softvq.load(".")
+images = torch.randint(256, (4, *model.image_shape), dtype=torch.uint8)  # your pictures: softvq.read_pictures
+with torch.inference_mode():
+    z_e = model.encode(images)
+    reconstruction, latent = model(images)
 ```
 
-`encoder.onnx` gives the same codes without torch: input `images`, outputs `z_e` and, with a codebook, `index`.
+Without it and without torch, by `encoder.onnx`, whose outputs are `z_e` and, with a codebook, `index`:
+
+```python
+import numpy as np
+import onnxruntime
+
+encoder = onnxruntime.InferenceSession("encoder.onnx")
+images = np.random.default_rng(0).integers(0, 256, (4, {", ".join(map(str, run.image_shape))}), dtype=np.uint8)
+(z_e,) = encoder.run(["z_e"], {{"images": images}})
+```
 
 ## Measured
 
-Under the protocol `probes={metrics["protocol"]["name"]}` at the tap `{metrics["protocol"]["tap"]}`, fractions of 1:
+Under the protocol `probes={metrics["protocol"]["name"]}` at the tap `{metrics["protocol"]["tap"]}`, on the test set:
 
 | | |
 |---|---|

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from softvq.console import screen
+from softvq.console import counted, screen
 from softvq.durable_files import whole, write_text
 
 if TYPE_CHECKING:
@@ -36,10 +36,14 @@ class Album:
         folder: where they go.
         label: model, data and seed, for titles and captions.
         formats: beside PNG.
+
+    Attributes:
+        steps: of training, which the captions say; 0 for what is not trained.
     """
 
     def __init__(self, folder: Path, label: str, formats: Sequence[str]) -> None:
         self.folder, self.label, self.formats = folder, label, formats
+        self.steps = 0
         self.captions: dict[str, str] = {}
 
     def add(self, name: str, title: str, caption: str, draw: Callable[[], "Figure"]) -> None:
@@ -51,7 +55,8 @@ class Album:
                 for suffix in ("png", *self.formats):
                     save(figure, self.folder / f"{name}.{suffix}", f"{self.label}: {title}")
             self.captions[name] = caption
-            pages = [f"## {name}.png\n\n{text} Model: {self.label}.\n" for name, text in self.captions.items()]
+            trained = f", after {counted(self.steps, 'step')}" if self.steps else ""
+            pages = [f"## {name}.png\n\n{text} Model: {self.label}{trained}.\n" for name, text in self.captions.items()]
             write_text(self.folder / "captions.md", "\n".join(["# Figures\n", *pages]))
         except Exception as error:  # whatever a drawing library raises, the run's numbers do not depend on it
             screen.print_warning(f"figure {name} could not be drawn: {type(error).__name__}: {error}")

@@ -124,6 +124,7 @@ class Probes:
         if self.latents_path is not None:
             self.save_latents(encoded, data)
         arrays = data.probed_arrays(self.part)
+        self.album.steps = steps
         try:
             draw_figures(self.album, model, arrays, encoded, curve, self.part, self.seed, self.tsne_points)
         except Exception as error:  # the results do not depend on any picture
