@@ -302,6 +302,18 @@ TOGETHER: list[tuple[str, str]] = [
     ("+image_shape=[8,8,1]", "image_shape has no effect here"),
     ("+result_settings.seed=0", "result_settings.seed has no effect here"),
     ("logger=tensorboard +logger.project=x", "logger.project has no effect here"),
+    (
+        "optimizer._target_=os.system",
+        "optimizer._target_=os.system: it may run whatever it is given, and is not",
+    ),
+    ("bottleneck._target_=builtins.eval", "bottleneck._target_=builtins.eval: it may run whatever it is given, and is"),
+    ("data.source._target_=subprocess.Popen", "data.source._target_=subprocess.Popen: it may run"),
+    (
+        "+trainer.callbacks.t={_target_:builtins.exec}",
+        "callbacks.t._target_=builtins.exec: it may run",
+    ),
+    ("+hydra.callbacks.t._target_=os.system", "Target 'os.system' may run whatever it is given, and is not called"),
+    ("hydra.job.env_copy=[NOWHERE_AT_ALL]", "Hydra stops with KeyError: a setting under hydra does not fit"),
     ("~hydra.callbacks", "~hydra.callbacks: nothing under hydra can be taken away; drop it"),
     ("~hydra", "~hydra: nothing under hydra can be taken away; drop it"),
     ("hydra.callbacks={}", "hydra.callbacks={}: hydra.callbacks is what the program itself sets; drop it"),

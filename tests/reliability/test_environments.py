@@ -58,3 +58,18 @@ def run(folder: Path, data: Path, environment: dict[str, str], streams: str = ""
         timeout=PATIENCE_S,
         check=False,
     )
+
+
+@pytest.mark.parametrize("command", ["train data=digits hydra.run.dir=new", "evaluate run=run", "export run --out out"])
+def test_too_little_memory_is_said_in_a_line(command: str, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "metrics.json").write_text('{"config_hash": "0"}')
+    limited = f'ulimit -v 1000000; exec "{sys.executable}" -m softvq {command}'
+    done = subprocess.run(
+        ["bash", "-c", limited], cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: a library cannot be loaded (")
+    assert line.endswith("give this process more memory, as by `ulimit -v unlimited`")
+    assert [file.name for file in tmp_path.iterdir()] == ["run"]

@@ -52,7 +52,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return import_module(f"softvq.command.{name}").main(rest) or 0
     except MissingExtraError as error:
         screen.print_error(str(error))
-        return 1
+    except (ImportError, MemoryError) as error:
+        from softvq.command.program import no_room
+
+        if (said := no_room(error)) is None:
+            raise
+        screen.print_error(said)
+    return 1
 
 
 def _help() -> str:

@@ -12,6 +12,7 @@ from softvq.config.overrides import key_of
 # Parts of `hydra` that say what Hydra found, or by which softvq checks what was typed.
 FOUND = ("runtime", "overrides", "callbacks")
 FOUND_OF_JOB = ("name", "override_dirname", "id", "num", "config_name")
+OF_TRAINING = ("data.image_shape", "data.pixel_offset", "data.output_activation", "data.batch_size")
 FOR_EVALUATING = ("searchpath", "verbose", "job_logging", "hydra_logging")
 
 
@@ -43,8 +44,10 @@ def check_arguments(arguments: Sequence[str], config_name: str) -> None:
         if known.multirun:
             raise UsageError("evaluate probes one run at a time; drop -m")
         for override in known.overrides:
-            if override.lstrip("+~").partition("=")[0] == "network":
+            if key_of(override) == "network":
                 raise UsageError(f"{override} has no effect: a run keeps its network; drop it")
+            if key_of(override) in OF_TRAINING:
+                raise UsageError(f"{override} has no effect: a run keeps what it was trained with; drop it")
             if "=" not in override and not override.startswith("~"):
                 raise UsageError(f"{override!r} cannot be read; write run={override}")
 

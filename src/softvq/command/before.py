@@ -1,8 +1,9 @@
 """What is checked before Hydra makes a run's folder: a refusal leaves nothing behind."""
 
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from hydra.conf import HydraConf, RunDir, SweepDir
@@ -14,7 +15,6 @@ from softvq.config.compose import without_hydra
 from softvq.config.overrides import key_of, refused_list
 from softvq.config.schema import kind_of
 from softvq.config.settings import check_settings
-from softvq.config.targets import missing_target
 from softvq.console import screen
 
 RECORDED = ("hydra.output_subdir",)
@@ -91,9 +91,17 @@ def _check_typed(config: DictConfig) -> None:
         key = key_of(override)
         if override.startswith("+") and _is_unknown(key):
             raise ValueError(f"{override}: Hydra has no {key}; drop it")
+        if key == "hydra.searchpath":
+            _check_searchpath(config.hydra.searchpath)
         kind = kind_of(key) if key.startswith("hydra.") else None
         if kind is not None:
             kind.refuse(key, OmegaConf.select(config, key))
+
+
+def _check_searchpath(paths: Sequence[str]) -> None:
+    for path in paths:
+        if "://" not in path.removeprefix("file://") and not Path(path.removeprefix("file://")).is_dir():
+            raise ValueError(f"hydra.searchpath: there is no folder {path}; name the folder of your own configurations")
 
 
 def _is_unknown(key: str) -> bool:
@@ -110,9 +118,6 @@ def _check_run(composed: DictConfig) -> None:
 
     config = without_hydra(composed)
     check_settings(config)  # before the folder's name is made of them
-    source = "data.source._target_"
-    if fault := missing_target(source, OmegaConf.select(config, source)):
-        raise ValueError(fault)
     cell = read_cell(config, composed.hydra, composed.hydra.run.dir, None)
     info = prepared_info(cell.source(), cell.config.data.root)
     if info is not None and cell.state(cell.settings(info)) == "finished":

@@ -14,6 +14,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from softvq import stop
+from softvq.bounded_files import first_line
 from softvq.command.arguments import UsageError, check_arguments, without_effect
 from softvq.config.errors import culprit, explain, faults
 from softvq.console import screen
@@ -34,6 +35,19 @@ def plain_errors() -> Iterator[None]:
             raise
         screen.print_error(str(error))
         raise SystemExit(1) from None
+    except (ImportError, MemoryError) as error:
+        if SHOW_ALL or (said := no_room(error)) is None:
+            raise
+        screen.print_error(said)
+        raise SystemExit(1) from None
+
+
+def no_room(error: ImportError | MemoryError) -> str | None:
+    """What to say where a process may not have the memory that it needs; None where a module is simply not there."""
+    if isinstance(error, ModuleNotFoundError):
+        return None
+    what = f"a library cannot be loaded ({first_line(error)})" if isinstance(error, ImportError) else first_line(error)
+    return f"{what}: give this process more memory, as by `ulimit -v unlimited`"
 
 
 def call(main: Callable[[], Any], config_name: str, file: str, arguments: Sequence[str]) -> None:
@@ -86,7 +100,7 @@ def run(main: Callable[[], Any], config_name: str) -> None:
         if isinstance(error, OSError) and error.filename:
             said = unusable(error)
         else:  # what its assertions say is about its own code
-            said = "" if isinstance(error, AssertionError) else str(error).partition("\n")[0]
+            said = "" if isinstance(error, AssertionError | LookupError) else str(error).partition("\n")[0]
         screen.print_error(said or f"Hydra stops with {type(error).__name__}: a setting under hydra does not fit")
         sys.exit(1)
     except stop.Stopped as stopped:

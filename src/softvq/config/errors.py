@@ -116,7 +116,7 @@ def explain(
     """
     first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
     if override is None:
-        return first_line
+        return re.sub(r"is blocklisted .*", "may run whatever it is given, and is not called", first_line)
     key, value = key_of(override), override.partition("=")[2]
     if isinstance(error, OverrideParseException) or not key:
         return f"{override!r} cannot be read: {_unreadable(override)}"

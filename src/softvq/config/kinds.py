@@ -15,6 +15,8 @@ LONGEST_LABEL = 100
 LONGEST_SHOWN = 60  # of a refused value
 TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 
+LARGEST = 10**9  # of whole numbers without a bound of their own; libraries in C take little more
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -68,8 +70,8 @@ def whole(minimum: int, maximum: int | None = None) -> Kind:
         if isinstance(value, str | float | Container):
             raise _refuse(key, "a whole number", value)
         at_least(key, value, minimum, whole=True)
-        if maximum is not None and value > maximum:
-            raise ValueError(f"{key} must be at most {maximum}, got {shown(value)}")
+        if value > (LARGEST if maximum is None else maximum):
+            raise ValueError(f"{key} must be at most {LARGEST if maximum is None else maximum}, got {shown(value)}")
 
     description = f"a whole number of at least {minimum}" + (f" and at most {maximum}" if maximum is not None else "")
     return Kind(description, check)

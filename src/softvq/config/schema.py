@@ -212,6 +212,12 @@ NEEDED = (
     *(key for key in SCHEMA if key.startswith("probes.") and key.count(".") == 1),
 )
 
+# The same of an evaluation, which takes the rest from its run.
+NEEDED_TO_EVALUATE = (
+    *("run", "trust", "out", "trainer.accelerator", "trainer.threads", "trainer.progress"),
+    *(key for key in NEEDED if key.startswith("probes.")),
+)
+
 
 def kind_of(key: str) -> Kind | None:
     """What a setting may be; None where that is left to its module."""

@@ -1,5 +1,6 @@
 """Checks the settings of a whole configuration before anything is built, without torch."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -9,7 +10,7 @@ from softvq.bounded_files import printable
 from softvq.config.compose import groups, options, settings_of
 from softvq.config.errors import missing_values
 from softvq.config.kinds import anything
-from softvq.config.schema import NEEDED, kind_of
+from softvq.config.schema import NEEDED, NEEDED_TO_EVALUATE, kind_of
 from softvq.config.unused import unused
 
 UNKNOWN = anything().null("what its class says")  # of a class whose arguments the schema does not list
@@ -31,7 +32,7 @@ def check_settings(config: DictConfig, evaluating: bool = False) -> None:
     """
     if missing := missing_values(config):
         raise ValueError("\n  ".join(missing))
-    faults = [] if evaluating else _lacking(config)
+    faults = _lacking(config, NEEDED_TO_EVALUATE if evaluating else NEEDED)
     written = settings_of(config)
     for key, value in written.items():
         if not _follows(value) and not (evaluating and key.startswith("data.") and value is None):
@@ -85,11 +86,11 @@ def _follows(as_written: Any) -> bool:
     return isinstance(as_written, str) and (as_written.startswith("${") or as_written == "???")
 
 
-def _lacking(config: DictConfig) -> list[str]:
-    """What a run needs and does not have, a message each; a group that lacks everything is named once."""
+def _lacking(config: DictConfig, needed: Sequence[str]) -> list[str]:
+    """What is needed and not there, a message each; a group that lacks everything is named once."""
     found: list[str] = []
     chosen_later = not any(_there(config, f"network.{part}") for part in ("encoder", "decoder"))  # network=auto
-    for key in NEEDED:
+    for key in needed:
         if chosen_later and key.startswith("network."):
             continue
         group = key.partition(".")[0]

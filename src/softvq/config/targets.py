@@ -138,7 +138,11 @@ def missing_target(key: str, target: str) -> str | None:
         key: that names it.
         target: dotted path of a class or function.
     """
+    from hydra._internal.target_policy import _is_blocklisted_target
+
     module_name, _, name = target.rpartition(".")
+    if _is_blocklisted_target(target):
+        return f"{key}={target}: it may run whatever it is given, and is not called; name another class"
     try:
         module = import_module(module_name)
     except ModuleNotFoundError as error:

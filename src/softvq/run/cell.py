@@ -17,6 +17,7 @@ from softvq.config.folder_name import chosen_settings
 from softvq.config.identity import config_hash, differences, result_settings
 from softvq.config.launcher import threads_of_job
 from softvq.config.settings import check_seeds_at_once, check_settings
+from softvq.config.targets import missing_target
 from softvq.data.dataset import DatasetInfo
 from softvq.data.files import check_place
 from softvq.data.source import Source
@@ -182,6 +183,9 @@ def _source(config: DictConfig) -> Source:
     Raises:
         ValueError: if its settings do not fit.
     """
+    key = "data.source._target_"
+    if fault := missing_target(key, OmegaConf.select(config, key)):
+        raise ValueError(fault)
     try:
         return instantiate(config.data.source)
     except InstantiationException as error:

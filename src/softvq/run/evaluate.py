@@ -34,6 +34,8 @@ def evaluate_run(config: DictConfig) -> dict[str, Any]:
         ValueError: if the folder holds no finished run, or the data do not fit the run's network.
     """
     check_settings(config, evaluating=True)
+    if config.out and os.path.lexists(out := Path(config.out).expanduser()) and not out.is_dir():
+        raise ValueError(f"out={config.out} is no folder; name one, or leave it out for that of the run")
     run = load_run(config.run, config.trust)
     of_data = run.config.copy()
     of_data.data = _data(config, run)
