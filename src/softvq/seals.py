@@ -8,10 +8,12 @@ equal checksums.
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 ABOUT = ("provenance", "time")  # what is said of a run beside its results
 KEY = "results_sha256"  # in `provenance`
+CURVE = "curve_sha256"  # in `provenance` as well: of the file of the training curve
 BROKEN = "its numbers are not those that were written: their checksum does not match"
 
 
@@ -25,6 +27,22 @@ def is_whole(content: Mapping[str, Any]) -> bool:
     about = content.get("provenance")
     found = about.get(KEY) if isinstance(about, Mapping) else None
     return found is None or found == _checksum(content)
+
+
+def with_curve(content: Mapping[str, Any], curve: Path) -> dict[str, Any]:
+    """The same content with the checksum of its training curve's file, if there is one, in `provenance`."""
+    if not curve.is_file():
+        return dict(content)
+    with curve.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {**content, "provenance": {**content.get("provenance", {}), CURVE: digest}}
+
+
+def is_curve_of(content: Mapping[str, Any], curve: bytes) -> bool:
+    """Whether a file's content is the training curve of these results; results without its checksum take any."""
+    about = content.get("provenance")
+    found = about.get(CURVE) if isinstance(about, Mapping) else None
+    return found is None or found == hashlib.sha256(curve).hexdigest()
 
 
 def _checksum(content: Mapping[str, Any]) -> str:

@@ -92,7 +92,7 @@ def _run(folder: Path) -> Run:
 def _curves(run: Run) -> dict[str, list[tuple[int, float]]]:
     assert run.path is not None
     try:
-        return read_curve(run.path / "metrics.csv")
+        return read_curve(run.path / "metrics.csv", run.metrics)
     except FileNotFoundError:
         return {}
 

@@ -136,6 +136,8 @@ def explain(
         return f"{override}: {_wrong_kind(key, value, error)}"
     if "Multiple values" in first_line or "appears more than once" in first_line:
         return f"{override}: {key} is chosen already; write {override.lstrip('+')}"
+    if override.startswith("~") and key in leaf_keys(config):  # null, which Hydra takes for absent
+        return f"{override}: {key} has no value that could be taken away; drop it"
     if key in leaf_keys(config) and value.startswith("{"):
         return f"{override}: {key} has no such entries yet; write +{key}.NAME=VALUE for each"
     if config_name == "evaluate" and key.partition(".")[0] not in config and not nearest(key, leaf_keys(config)):

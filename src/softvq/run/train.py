@@ -37,7 +37,7 @@ from softvq.run.recorded import read_config
 from softvq.run.results import Session, describe
 from softvq.run.trainer import build_trainer, label, replays_steps, set_up_process
 from softvq.run_folder import DamagedFileError
-from softvq.seals import sealed
+from softvq.seals import sealed, with_curve
 from softvq.tracking.curve import read_curve
 from softvq.tracking.tracker import Tracker
 from softvq.training.autoencoder import Autoencoder
@@ -262,5 +262,5 @@ def _finish(part: _Part, found: Results, session: Session) -> Results:
         tracker.finish(metrics, folder)
     if not RANK:
         # Last: a run that is killed before this line hands over its results again.
-        write_json(folder.metrics, sealed(metrics))
+        write_json(folder.metrics, sealed(with_curve(metrics, folder.curve)))
     return metrics

@@ -83,7 +83,7 @@ class Run:
         collapsed: the health panel's warning of a collapsed code, with what usually helps; empty for a sound one.
         departures: from the defaults, as a table records them; None where they are yet to be compared.
         metrics, config: the content of `metrics.json` and `config.yaml`; empty for a run that was read from a table.
-        problems: what is wrong with files of its evaluations.
+        problems: what is wrong with its training curve and with files of its evaluations.
     """
 
     folder: str

@@ -1,5 +1,6 @@
 """Reads a run folder: its configuration, its result or its failure, and whether these agree with one another."""
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 from softvq.bounded_files import printable_values, read_json
 from softvq.config.identity import config_hash
 from softvq.published import DATA_NAMES
+from softvq.report.read.curves import curve_as_written
 from softvq.report.read.evaluations import read_evaluations
 from softvq.report.read.fields import measured_values
 from softvq.report.read.run import FAILED, UNFINISHED, Run
@@ -109,8 +111,19 @@ def _result(metrics: Mapping[str, Any], files: RunFolder) -> dict[str, Any]:
         "collapsed": _collapsed(metrics),
         "metrics": metrics,
         "evaluations": tuple(evaluations),
-        "problems": tuple(problems),
+        "problems": (*problems, *_problem_of_curve(files, metrics)),
     }
+
+
+def _problem_of_curve(files: RunFolder, metrics: Mapping[str, Any]) -> list[str]:
+    """Why the training curve is not that of the results, if it is not."""
+    try:
+        curve_as_written(files.curve, metrics)
+    except FileNotFoundError:
+        return []  # as in a folder of which the small files alone were copied
+    except ValueError as error:
+        return [str(error).replace(f"{files.path}{os.sep}", "")]
+    return []
 
 
 def _why_failed(failure: Mapping[str, Any], files: RunFolder) -> dict[str, Any]:

@@ -33,6 +33,6 @@ def training_curves(rows: Sequence[Mapping[str, Any]], runs: Mapping[str, Run]) 
 def _curve(run: Run) -> dict[str, list[tuple[int, float]]]:
     """The curve of a run; empty if its file is missing or damaged, which the plot then leaves out."""
     try:
-        return read_curve(run.path / "metrics.csv") if run.path else {}
+        return read_curve(run.path / "metrics.csv", run.metrics) if run.path else {}
     except (FileNotFoundError, ValueError):
         return {}
