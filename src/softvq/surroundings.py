@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 UTF8 = "PYTHONUTF8"
+GONE = "the current folder was removed; change to another one"
 
 
 def shut_out_matplotlib_settings() -> None:

@@ -134,3 +134,20 @@ def test_a_value_that_does_not_fit_is_told_in_its_own_words(capsys: pytest.Captu
         raise ValueError("run=x holds no finished run")
     assert ended.value.code == 1
     assert capsys.readouterr().err == "error: run=x holds no finished run\n"
+
+
+def test_a_folder_that_is_removed_while_hydra_composes_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+
+    def composing() -> None:
+        (tmp_path / "gone").rmdir()
+        raise ConfigCompositionException from FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr("sys.argv", ["train.py"])
+    with pytest.raises(SystemExit) as ended:
+        program.run(composing, "train")
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == "error: the current folder was removed; change to another one\n"

@@ -6,7 +6,7 @@ from importlib import import_module
 
 from softvq import stop
 from softvq.extras import MissingExtraError
-from softvq.surroundings import current_folder_is_gone, shut_out_matplotlib_settings, speak_utf8
+from softvq.surroundings import GONE, current_folder_is_gone, shut_out_matplotlib_settings, speak_utf8
 
 # name of the module here whose `main(arguments)` runs it -> what it does in a line
 COMMANDS = {
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         screen.print_error(f"softvq has no command {name}; there are {', '.join(COMMANDS)}")
         return 2
     if current_folder_is_gone():
-        screen.print_error("the current folder was removed; change to another one")
+        screen.print_error(GONE)
         return 1
     shut_out_matplotlib_settings()
     try:

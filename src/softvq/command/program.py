@@ -20,6 +20,7 @@ from softvq.config.errors import culprit, explain, faults
 from softvq.console import screen
 from softvq.run.process import forget_foreign_ranks
 from softvq.run_folder import RunFolder, unusable
+from softvq.surroundings import GONE, current_folder_is_gone
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
 SHOW_ALL = os.environ.get(FULL_ERROR) == "1"
@@ -91,7 +92,10 @@ def run(main: Callable[[], Any], config_name: str) -> None:
             _end_stopped(stop.Stopped(signum))
         if SHOW_ALL:
             raise
-        _print_faults(error, config_name)
+        if current_folder_is_gone():  # since the program began
+            screen.print_error(GONE)
+        else:
+            _print_faults(error, config_name)
         sys.exit(1)
     except Exception as error:
         if SHOW_ALL or not _from_hydra(error):
