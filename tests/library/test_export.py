@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +205,7 @@ def test_a_description_that_was_changed_is_refused_in_a_line(
     key: str, value: object, refused: str, exports: list[Path], tmp_path: Path
 ) -> None:
     description = json.loads((exports[0] / "config.json").read_text())
+    del description["provenance"]  # its checksum, as whoever changes it may do
     *above, last = key.split(".")
     node = description
     for name in above:
@@ -214,6 +216,39 @@ def test_a_description_that_was_changed_is_refused_in_a_line(
     with pytest.raises(ValueError, match=refused) as error:
         softvq.load(tmp_path)
     assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [('"seed": 0', '"seed": 7'), ('"clustering_accuracy": 0.', '"clustering_accuracy": 0.9')]
+)
+def test_a_digit_of_a_description_that_was_changed_shows(
+    before: str, after: str, exports: list[Path], tmp_path: Path
+) -> None:
+    text = (exports[0] / "config.json").read_text()
+    assert before in text
+    (tmp_path / "config.json").write_text(text.replace(before, after))
+    (tmp_path / "model.safetensors").write_bytes((exports[0] / "model.safetensors").read_bytes())
+    with pytest.raises(ValueError, match=r"config\.json cannot be read: its numbers are not those that were written"):
+        softvq.load(tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_an_export_that_is_broken_off_leaves_no_file_of_an_earlier_one_and_no_half_one(
+    exports: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(exports[0], out)
+    (out / "encoder.onnx").write_bytes(b"the other run's")
+
+    def broken_off(self: Any, path: str) -> None:
+        Path(path).write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("torch.onnx.ONNXProgram.save", broken_off)
+    with pytest.raises(KeyboardInterrupt):
+        export_run(exports[1].parent / "run-1", out)
+    assert {file.name for file in out.iterdir()} == {"config.json", "model.safetensors"}
+    assert softvq.load(out).config["seed"] == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"format": 1}', b"\xff"])

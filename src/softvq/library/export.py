@@ -22,6 +22,7 @@ from softvq.library.exported import FILES, FORMAT
 from softvq.published import IN_PERCENT, IN_WORDS, MSE, shown
 from softvq.run.load import FinishedRun, load_run
 from softvq.run_folder import refuse_foreign
+from softvq.seals import sealed
 from softvq.training.autoencoder import Autoencoder
 
 OUTPUTS = ("z_e", "index")  # taps that the ONNX file gives, as far as the bottleneck has them
@@ -64,9 +65,11 @@ def export_run(run: str | Path, out: Path) -> list[Path]:
     files = [out / name for name in (*FILES, "encoder.onnx", "README.md")]
     config, weights, onnx, card = files
     refuse_foreign({config: CONFIG_MARK, weights: None, onnx: None, card: CARD_MARK})
+    for earlier in (onnx, card):  # of another run perhaps, and no other file would show it if this one is interrupted
+        earlier.unlink(missing_ok=True)
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     content = save(tensors, metadata={"format": "pt"})
-    write_json(config, {**_description(finished), "weights_sha256": hashlib.sha256(content).hexdigest()})
+    write_json(config, sealed({**_description(finished), "weights_sha256": hashlib.sha256(content).hexdigest()}))
     with whole(weights) as partial:
         partial.write_bytes(content)  # safetensors' `save_file` lets nobody but its owner read the file
     write_onnx(model, onnx)
@@ -124,14 +127,15 @@ def write_onnx(model: Autoencoder, path: Path) -> None:
         verbose=False,
     )
     assert program is not None
-    program.save(str(path))
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    for batch in (images, images[:1]):
-        found = session.run(list(expected), {"images": batch.numpy()})
-        for name, codes in zip(expected, found, strict=True):
-            wanted = expected[name][: len(batch)].numpy()
-            if codes.shape != wanted.shape or not _close(codes, wanted):
-                raise ValueError(f"{path}: its {name} differs from torch's; the run's other files are whole")
+    with whole(path) as partial:
+        program.save(str(partial))
+        session = onnxruntime.InferenceSession(str(partial), providers=["CPUExecutionProvider"])
+        for batch in (images, images[:1]):
+            found = session.run(list(expected), {"images": batch.numpy()})
+            for name, codes in zip(expected, found, strict=True):
+                wanted = expected[name][: len(batch)].numpy()
+                if codes.shape != wanted.shape or not _close(codes, wanted):
+                    raise ValueError(f"{path}: its {name} differs from torch's; the run's other files are whole")
 
 
 def _close(found: np.ndarray, wanted: np.ndarray) -> bool:

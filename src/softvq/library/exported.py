@@ -14,6 +14,7 @@ from softvq.extras import needed
 from softvq.machine import memory
 from softvq.run.build import build_model
 from softvq.run.load import classes_in, trusted_here
+from softvq.seals import BROKEN, is_whole
 from softvq.training.autoencoder import Autoencoder
 from softvq.training.checkpoint_content import other_weights
 
@@ -38,6 +39,8 @@ def load_exported(folder: Path, trust: Sequence[str] = ()) -> tuple[Autoencoder,
         description = read_json(description_file)
         if not isinstance(description, dict) or description.get("format") != FORMAT:
             raise UnreadableFileError(description_file, "it describes no exported model")
+        if not is_whole(description):
+            raise UnreadableFileError(description_file, BROKEN)
         content = read_bytes(weights_file, memory())
         if description.get("weights_sha256") not in (None, hashlib.sha256(content).hexdigest()):
             raise UnreadableFileError(weights_file, f"it is not the file that {description_file.name} describes")
