@@ -188,12 +188,18 @@ def test_plan_names_duplicates_and_lists_all_that_cannot_be(tmp_path: Path, caps
     [
         ("experiment=smoke,demo", "smoke, demo names a launcher or swept choices, which Hydra drops"),
         ("hydra.launcher.n_jobs=0", "hydra.launcher.n_jobs must be a number of jobs, or -1 for one a core, got 0"),
+        ("seed=range(0,1000000000)", "seed=range(0,1000000000) names more than 100,000 values; name fewer"),
+        ("seed=shuffle(range(0,1e9))", "seed=shuffle(range(0,1e9)) names more than 100,000 values; name fewer"),
+        (
+            "seed=interval(0,1)",
+            "seed=interval(0,1) is for a search; add hydra/sweeper=search, or name values",
+        ),
         ("seed=range(0)", "there is no cell to run: seed=range(0) names no value"),
         ("bottleneck=glob(x*)", "there is no cell to run: bottleneck=glob(x*) names no value"),
     ],
 )
 def test_what_hydra_would_drop_or_stop_at_is_named(override: str, message: str, tmp_path: Path) -> None:
-    ended = sweep(tmp_path, override, "hydra/launcher=local_joblib")
+    ended = sweep(tmp_path, *override.split(), "hydra/launcher=local_joblib")
     assert ended.returncode == 1
     assert message in " ".join(ended.stderr.split())
     assert "Traceback" not in ended.stderr

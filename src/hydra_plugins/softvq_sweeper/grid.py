@@ -52,8 +52,10 @@ class GridSweeper(BasicSweeper):
     def _prepared(self, overrides: list[Override]) -> Callable[[], Any]:
         """Checks what is swept; returns what runs it."""
         from softvq.sweep import sweep
+        from softvq.sweep.swept import check_size
 
         sweep.refuse_dropped_settings(overrides)
+        check_size(overrides)
         cells = self.split_arguments(overrides, None)[0]
         if not cells:
             swept = ", ".join(override.input_line for override in overrides if override.is_sweep_override())

@@ -47,8 +47,12 @@ def no_room(error: ImportError | MemoryError) -> str | None:
     """What to say where a process may not have the memory that it needs; None where a module is simply not there."""
     if isinstance(error, ModuleNotFoundError):
         return None
-    what = f"a library cannot be loaded ({first_line(error)})" if isinstance(error, ImportError) else first_line(error)
-    return f"{what}: give this process more memory, as by `ulimit -v unlimited`"
+    if isinstance(error, MemoryError):
+        return f"{first_line(error)}: there is too little memory; see `ulimit -v`, or choose smaller settings"
+    return (
+        f"a library cannot be loaded ({first_line(error)}): this process has too little memory (see `ulimit -v`), or "
+        "the installation is damaged"
+    )
 
 
 def call(main: Callable[[], Any], config_name: str, file: str, arguments: Sequence[str]) -> None:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 
+from softvq.sweep.swept import values_of
+
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
@@ -107,7 +109,7 @@ def _distribution(override: Override) -> "BaseDistribution":
     if isinstance(values, RangeSweep) and all(isinstance(v, int) for v in (values.start, values.stop, values.step)):
         steps = range(int(values.start or 0), int(values.stop or 0), int(values.step))
         return IntDistribution(steps[0], steps[-1], step=steps.step)
-    return CategoricalDistribution(list(override.sweep_string_iterator()))
+    return CategoricalDistribution(values_of(override))
 
 
 def _text(value: Any) -> str:
