@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from cells import SMALL_MLP, run
 
 from softvq.command.explore import main
 from softvq.explore.gather import named_by_class, title
-from softvq.explore.page import data_uri
+from softvq.explore.page import _maps, data_uri
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +152,17 @@ def test_the_report_links_the_page_that_lies_in_a_runs_folder(runs: tuple[Path, 
     assert report([str(runs[0].parent)]) == 0
     page = (runs[0].parent / "report" / "report.html").read_text()
     assert re.findall(r'href="([^"]*explore.html)"', page) == ["./../vq/explore.html"]
+
+
+@pytest.mark.parametrize("names", [["left", "right"], []])
+def test_a_map_is_coloured_from_the_start_by_what_the_page_offers_first(names: list[str]) -> None:
+    pytest.importorskip("bokeh")
+    clusters, places = np.array([0, 2, 1]), np.arange(3)
+    run = SimpleNamespace(title="vae", embedding=np.zeros((3, 2)), clusters=clusters, index=None)
+    _, (plot,) = _maps([run], np.array([0, 1, 1]) if names else np.full(3, -1), names, places)  # type: ignore[list-item]
+    columns = plot.renderers[0].data_source.data
+    assert columns["colour0"] == columns["class0" if names else "cluster0"]
+    assert len(set(columns["colour0"])) == (2 if names else 3)
 
 
 @pytest.mark.slow

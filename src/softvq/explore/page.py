@@ -122,7 +122,7 @@ def _maps(
         columns[f"class{number}"] = [_colour(value) for value in labels[shown]]
         columns[f"cluster{number}"] = [_colour(value) for value in run.clusters[shown]]
         columns[f"codeword{number}"] = [_colour(value) for value in _first(run, shown)]
-        columns[f"colour{number}"] = columns[f"class{number}"]
+        columns[f"colour{number}"] = columns[f"{'class' if names else 'cluster'}{number}"]  # the page's first choice
     source = ColumnDataSource(columns, name="points")
     figures = []
     for number, run in enumerate(runs):
