@@ -117,6 +117,13 @@ def test_the_best_trial_is_that_of_the_best_number(tmp_path: Path, capsys: pytes
     assert found["command"] in capsys.readouterr().out
 
 
+def test_what_no_trial_can_be_is_refused_before_there_is_a_folder(tmp_path: Path) -> None:
+    launcher = Launcher(tmp_path)
+    with pytest.raises(ValueError, match=r"cannot be(.|\n)*set network\.d"):
+        launcher.search(space_of(*VALIDATION, K, "bottleneck.d=3"))
+    assert not (launcher.folder / "runs").exists()
+
+
 @pytest.mark.slow
 def test_a_trial_is_worth_the_mean_over_its_seeds(tmp_path: Path) -> None:
     found = Launcher(tmp_path).search(space_of(*VALIDATION, K, "seed=0,1,2"))

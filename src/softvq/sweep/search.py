@@ -52,7 +52,8 @@ def search(
     """
     begin()
     settings.check()
-    example = read(space.cells({key: some_value(values) for key, values in space.searched.items()})[0])
+    some_cell = space.cells({key: some_value(values) for key, values in space.searched.items()})[0]
+    example = read(some_cell)
     _refuse_test_labels(example, settings)
     _refuse_unknown_number(example, settings)
     folder = Path(config.hydra.sweep.dir, str(example.config.experiment_name))
@@ -61,6 +62,8 @@ def search(
         return []
     if kind(config.hydra.launcher) not in ("slurm", "ray"):
         prepare(example.source(), example.config.data.root)  # else every trial would find that there are no images
+    if not folder.exists():  # what no trial can be is refused before there is one
+        _refuse_invalid(plan_of([some_cell], read, config, plan_only=False))
     folder.mkdir(parents=True, exist_ok=True)
     way_out = "set hydra.sweep.dir=PATH to a folder on a local disk"
     waiting = lambda: screen.print(f"waiting: another process searches in {folder}")  # noqa: E731
