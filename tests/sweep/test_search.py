@@ -1,6 +1,7 @@
 """Optuna's search: what it may choose from, by which numbers, and that it goes on from where it stopped."""
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -61,6 +62,22 @@ class TestSpace:
 
     def test_numbers_are_short_as_they_name_folders(self) -> None:
         assert space_of("a=interval(0.0,1.0)").cells({"a": 0.123456789}) == [["a=0.1235"]]
+
+    @pytest.mark.parametrize(
+        ("override", "why"),
+        [
+            ("bottleneck.K=range(9,4)", "it names no value"),
+            ("bottleneck.K=range(0,4,0)", "must not be zero"),
+            ("optimizer.lr=tag(log,interval(0,1))", "`low > 0` must hold"),
+            ("optimizer.lr=interval(1.0,0.5)", "low"),
+            ("optimizer.lr=range(0,1,1e-9)", "names more than 100,000 values"),
+        ],
+    )
+    def test_what_cannot_be_searched_is_named(self, override: str, why: str) -> None:
+        with pytest.raises(ValueError, match=re.escape(f"{override} cannot be searched: ")) as error:
+            space_of(override)
+        assert why in str(error.value)
+        assert len(str(error.value).splitlines()) == 1
 
     def test_nothing_to_search_is_refused(self) -> None:
         with pytest.raises(ValueError, match=r"nothing is searched: give a setting several values"):

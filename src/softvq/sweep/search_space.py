@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 
+from softvq.bounded_files import first_line
 from softvq.sweep.swept import values_of
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def read_space(overrides: Sequence[Override]) -> Space:
     """What is searched, fixed, and repeated under other seeds; of several overrides of a setting the last counts.
 
     Raises:
-        ValueError: if nothing is searched.
+        ValueError: if nothing is searched, or an override names no values that can be.
     """
     fixed, searched, seeds = [], {}, [""]
     for override in {override.get_key_element(): override for override in overrides}.values():
@@ -85,7 +86,11 @@ def read_space(overrides: Sequence[Override]) -> Space:
         if key == "seed" and override.is_discrete_sweep():
             seeds = [f"seed={value}" for value in override.sweep_string_iterator()]
         elif override.is_sweep_override():
-            searched[key] = _distribution(override)
+            try:
+                searched[key] = _distribution(override)
+            except (ValueError, IndexError) as error:
+                why = "it names no value" if isinstance(error, IndexError) else first_line(error)
+                raise ValueError(f"{override.input_line} cannot be searched: {why}") from error
         elif not override.is_hydra_override():
             fixed.append(str(override.input_line))
     if not searched:
