@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+from omegaconf import DictConfig, OmegaConf
 
 from softvq.command import evaluate
 from softvq.command.arguments import without_effect
+from softvq.command.before import Checks
 
 
 @pytest.mark.parametrize(
@@ -33,3 +35,17 @@ def test_it_is_a_warning_of_the_program(
     with pytest.raises(SystemExit):
         evaluate.main(["run=a", "run=b"])
     assert capsys.readouterr().err.splitlines()[0] == "warning: run=a has no effect, as run=b follows it"
+
+
+@pytest.mark.parametrize("path", ["nowhere", "file://nowhere", "file:///nowhere"])
+def test_a_folder_of_configurations_that_is_not_there_is_named(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    hydra = {
+        "overrides": {"hydra": [f"hydra.searchpath=[{path}]"], "task": []},
+        "searchpath": ["pkg://softvq.conf", path],
+    }
+    config = OmegaConf.create({"hydra": hydra})
+    assert isinstance(config, DictConfig)
+    with pytest.raises(SystemExit):
+        Checks().on_multirun_start(config)
+    line = f"error: hydra.searchpath: there is no folder {path}; name the folder of your own configurations\n"
+    assert capsys.readouterr().err == line

@@ -314,6 +314,7 @@ TOGETHER: list[tuple[str, str]] = [
     ),
     ("+hydra.callbacks.t._target_=os.system", "Target 'os.system' may run whatever it is given, and is not called"),
     ("hydra.job.env_copy=[NOWHERE_AT_ALL]", "Hydra stops with KeyError: a setting under hydra does not fit"),
+    ("-m seed=0,1 hydra.sweep.dir=/dev/null/x", "hydra.sweep.dir=/dev/null/x: /dev/null is no folder; choose another"),
     ("~hydra.callbacks", "~hydra.callbacks: nothing under hydra can be taken away; drop it"),
     ("~hydra", "~hydra: nothing under hydra can be taken away; drop it"),
     ("hydra.callbacks={}", "hydra.callbacks={}: hydra.callbacks is what the program itself sets; drop it"),

@@ -1,5 +1,6 @@
 """What is checked before Hydra makes a run's folder: a refusal leaves nothing behind."""
 
+import os
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -42,6 +43,7 @@ class Checks(Callback):
             _refuse_unheeded(config, ("hydra.run",), why)
             _refuse_unheeded(config, RECORDED, "would put Hydra's files among a run's, which records itself; drop it")
             _check_typed(config)
+            _check_place(Path(config.hydra.sweep.dir))
 
 
 @contextmanager
@@ -96,6 +98,13 @@ def _check_typed(config: DictConfig) -> None:
         kind = kind_of(key) if key.startswith("hydra.") else None
         if kind is not None:
             kind.refuse(key, OmegaConf.select(config, key))
+
+
+def _check_place(folder: Path) -> None:
+    """Refuses a folder of a sweep below what is none; each of its cells would fail by itself."""
+    there = next((place for place in (folder, *folder.parents) if os.path.lexists(place)), folder)
+    if os.path.lexists(there) and not there.is_dir():
+        raise ValueError(f"hydra.sweep.dir={folder}: {there} is no folder; choose another one")
 
 
 def _check_searchpath(paths: Sequence[str]) -> None:
