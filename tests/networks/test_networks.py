@@ -166,9 +166,9 @@ def test_mlp_takes_any_size_and_gives_it_back(build, shape):
 
 @pytest.mark.parametrize("network", ["conv", "conv_spatial"])
 @pytest.mark.parametrize("size", [(8, 8), (15, 32), (32, 15)])
-def test_an_image_too_small_to_be_halved_four_times_is_refused_by_key_and_size(compose_train, network, size):
+def test_an_image_too_small_to_be_halved_four_times_is_refused_with_a_network_for_it(compose_train, network, size):
     config = compose_train("data=digits", f"network={network}").network
-    message = rf"network=conv .* at least 16 x 16 pixels, got {size[0]} x {size[1]}; use network=mlp"
+    message = rf"4 convolutions .* at least 16 x 16 pixels, got {size[0]} x {size[1]}; use network=conv_small or mlp"
     for part, arguments in ((config.encoder, {"heads": HEADS}), (config.decoder, {})):
         with pytest.raises(Exception, match=message) as caught:
             instantiate(part, image_shape=(*size, 1), **arguments)
