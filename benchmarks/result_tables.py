@@ -113,12 +113,12 @@ def vq_weights(findings: Findings) -> str:
 
 
 def k_sweep(findings: Findings) -> str:
-    """What the number of codewords does."""
-    return _studies(_with_default(findings, "k_sweep"), ("bottleneck.K",))
+    """What the number of codewords does, data by data."""
+    return _studies(_with_default(findings, "k_sweep"), ("data", "bottleneck.K"))
 
 
 def noise_sweep(findings: Findings) -> str:
-    """What the variance of the latent noise does."""
+    """What the latent noise does."""
     return _studies(_with_default(findings, "noise_sweep"), ("bottleneck.sigma_eps",))
 
 
@@ -131,8 +131,8 @@ def _with_default(findings: Findings, study: str) -> list[Entry]:
     """A study's rows, and those of the default at the same numbers of steps, which other sweeps have."""
     found = findings.of(study)
     lengths = {(entry.data, entry.steps) for entry in found}
-    usual = [e for e in findings.table("paper", "mnist") if e.bottleneck == "soft_vq"]
-    usual += [e for e in findings.of("k_sweep") if value_of(e, "bottleneck.K") == 128 and study != "k_sweep"]
+    usual = [e for e in (*findings.table("paper", "mnist"), *findings.of("table_2")) if e.bottleneck == "soft_vq"]
+    usual += [e for e in findings.of("k_sweep") if _setting(e, "bottleneck.K") == 128 and study != "k_sweep"]
     return [*found, *(entry for entry in usual if (entry.data, entry.steps) in lengths)]
 
 
@@ -141,18 +141,25 @@ def _studies(entries: Sequence[Entry], keys: Sequence[str]) -> str:
         return "Not run yet."
     rows = [
         [
-            *(_brief(value_of(entry, key)) for key in keys),
+            *(_brief(_setting(entry, key)) for key in keys),
             f"{entry.steps:,}",
             *_numbers(entry),
             *(_diagnostic(entry, name) for name in ("perplexity", "dead_codes")),
         ]
         for entry in sorted(
-            entries, key=lambda entry: (-(entry.steps or 0), *(_order(value_of(entry, key)) for key in keys))
+            entries, key=lambda entry: (-(entry.steps or 0), *(_order(_setting(entry, key)) for key in keys))
         )
     ]
     named = [f"`{key}`" for key in keys]
     head = [*named, "steps", "seeds", "clustering", "NMI", "classification", "MSE / var", "perplexity", "dead codes"]
     return markdown_table(head, rows)
+
+
+def _setting(entry: Entry, key: str) -> object:
+    """A setting of a row; K as the health panel counted it, which a table in which it does not vary leaves out."""
+    if key == "bottleneck.K":
+        return int(entry.runs[0].diagnostics["K"])
+    return entry.data if key == "data" else value_of(entry, key)
 
 
 def _order(value: object) -> tuple[bool, object]:
