@@ -27,14 +27,14 @@ def test_a_setting_that_another_one_replaces_is_told_of(typed: str, notes: list[
     assert without_effect(typed.split()) == notes
 
 
-def test_it_is_a_warning_of_the_program(
+def test_it_is_a_note_of_the_program(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["softvq"])
     with pytest.raises(SystemExit):
         evaluate.main(["run=a", "run=b"])
-    assert capsys.readouterr().err.splitlines()[0] == "warning: run=a has no effect, as run=b follows it"
+    assert capsys.readouterr().out.splitlines()[0] == "note: run=a has no effect, as run=b follows it"
 
 
 @pytest.mark.parametrize("path", ["nowhere", "file://nowhere", "file:///nowhere"])

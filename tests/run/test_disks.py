@@ -151,7 +151,7 @@ def test_a_run_that_lost_its_configuration_is_still_a_runs_folder(tmp_path: Path
     expected = results(run(tmp_path, *CELL))
     (tmp_path / "metrics.json").unlink()
     (tmp_path / "config.yaml").write_bytes(b"")
-    assert "config.yaml is damaged or no run's: it has no result_settings" in start(tmp_path, *CELL).message
+    assert "config.yaml is damaged or no run's: it holds no mapping" in start(tmp_path, *CELL).message
     assert results(run(tmp_path, *CELL, "resume=never")) == expected
 
 

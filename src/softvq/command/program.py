@@ -76,7 +76,7 @@ def call(main: Callable[[], Any], config_name: str, file: str, arguments: Sequen
         screen.print_error(str(error))
         sys.exit(2)
     for note in without_effect(arguments):
-        screen.print_warning(note)
+        screen.print(f"note: {note}")
     run(main, config_name)
 
 
