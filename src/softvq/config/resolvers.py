@@ -41,7 +41,7 @@ def register() -> None:
 
 def at_most(most: int, whole: int, parts: int) -> int:
     """`${at_most:MOST,WHOLE,PARTS}`: a part of a whole, and at most so many."""
-    return max(1, min(most, whole // parts))
+    return max(1, min(most, -(-whole // parts)))  # rounded up: never more parts than that
 
 
 def run_name(logs: str, *, _root_: DictConfig) -> str:
