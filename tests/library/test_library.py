@@ -159,6 +159,7 @@ def test_pictures_are_read_as_a_run_on_their_folder_reads_them(tmp_path: Path) -
     read = softvq.read_pictures(files, (8, 8, 3))
     assert read.dtype == np.uint8
     np.testing.assert_array_equal(read, raw.train_images[:])
+    np.testing.assert_array_equal(softvq.read_pictures(str(files[0]), (8, 8, 3)), read[:1])
     assert softvq.read_pictures([], (8, 8, 3)).shape == (0, 8, 8, 3)
     (tmp_path / "no.png").write_bytes(b"no picture")
     with pytest.raises(ValueError, match=r"no\.png .*cannot be read as a picture"):

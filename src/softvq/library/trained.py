@@ -40,20 +40,20 @@ def load(run: str | Path, trust: Sequence[str] = ()) -> Autoencoder:
     return model
 
 
-def read_pictures(files: Iterable[str | Path], image_shape: Sequence[int]) -> np.ndarray:
+def read_pictures(files: str | Path | Iterable[str | Path], image_shape: Sequence[int]) -> np.ndarray:
     """Picture files as a run on a folder of pictures sees them: upright, gray or in colour, resized.
 
     Shapes: returns uint8 (N, H, W, C).
 
     Args:
-        files: PNG, JPEG, WebP, TIFF or BMP.
+        files: PNG, JPEG, WebP, TIFF or BMP; one of them, or several.
         image_shape: (H, W, C), that of the model that is to look at them.
 
     Raises:
         ValueError: naming a file that cannot be read as a picture.
     """
     height, width, channels = image_shape
-    paths = [Path(file) for file in files]
+    paths = [Path(file) for file in ([files] if isinstance(files, str | Path) else files)]
     if not paths:
         return np.empty((0, height, width, channels), np.uint8)
     return Pictures(paths, (height, width, channels), resized=True)[:]
