@@ -6,6 +6,7 @@ from typing import Any
 from softvq.bounded_files import printable
 from softvq.config.identity import config_hash, differences
 from softvq.run.fields import brief, is_kind, need, whole_numbers
+from softvq.run.recorded import check_sections
 from softvq.run_folder import DamagedFileError, RunFolder
 from softvq.seals import BROKEN, is_whole
 
@@ -26,6 +27,7 @@ def check_agreement(folder: RunFolder, config: Mapping[str, Any], metrics: Mappi
     Raises:
         DamagedFileError: naming what is wrong.
     """
+    check_sections(folder, config)
     check_results(folder, metrics)
     _check_hash(folder, config, metrics)
     _check_settings(folder, config)

@@ -66,10 +66,18 @@ def read_config(folder: RunFolder) -> dict[str, Any]:
     config = mapping_in(folder.config, read_yaml)
     if config is None:
         raise DamagedFileError(folder.config, "it is missing, so that nobody knows whose run this is")
+    need(config, "result_settings", Mapping, folder.config)
+    return config
+
+
+def check_sections(folder: RunFolder, config: Mapping[str, Any]) -> None:
+    """Refuses a `config.yaml` that lacks a part which every run writes.
+
+    Raises:
+        DamagedFileError: naming the part.
+    """
     for key in ("data", "choices"):
         need(config, key, Mapping, folder.config)
-    settings = need(config, "result_settings", Mapping, folder.config)
     for key in ("data", "probes", "trainer"):
-        need(settings, key, Mapping, folder.config, "result_settings.")
+        need(config["result_settings"], key, Mapping, folder.config, "result_settings.")
     need(config, "seed", int, folder.config)
-    return config

@@ -114,7 +114,8 @@ def test_a_configuration_that_was_changed_afterwards_is_damage(tmp_path, section
         (None, "config.yaml: it is missing"),
         ("a: [1", "config.yaml: it cannot be read: "),
         ("- 1", "config.yaml: it holds no mapping"),
-        ("data: {name: mnist}", "config.yaml: it has no choices"),
+        ("data: {name: mnist}", "config.yaml: it has no result_settings"),
+        ("result_settings: {}\nchoices: {}", "config.yaml: it has no data"),
         ("!!python/object/apply:os.system ['true']", "config.yaml: it cannot be read: "),
         ("a: &a [*a]", "alias"),
         (

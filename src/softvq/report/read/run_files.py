@@ -15,7 +15,7 @@ from softvq.report.read.fields import measured_values
 from softvq.report.read.run import FAILED, UNFINISHED, Run
 from softvq.run.agreement import STOPPED_EARLY, check_agreement
 from softvq.run.fields import is_kind, mapping_in, need, whole_numbers
-from softvq.run.recorded import read_config, read_metrics
+from softvq.run.recorded import check_sections, read_config, read_metrics
 from softvq.run_folder import RunFolder
 
 FOLDERS = re.compile(r"(?<![\w.:/])(/[^\s/:'\"]+)+/(?=[^\s/])")  # the folders of an absolute path
@@ -37,6 +37,7 @@ def read_run(path: Path, folder: str) -> Run | None:
     if metrics is None and not files.config.exists():
         return None
     config = read_config(files)
+    check_sections(files, config)
     if metrics is not None:
         check_agreement(files, config, metrics)
         return Run(**_identity(config, files, folder), **_result(printable_values(metrics), files))
