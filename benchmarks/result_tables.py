@@ -124,14 +124,15 @@ def noise_sweep(findings: Findings) -> str:
 
 def soft_vq_factors(findings: Findings) -> str:
     """One of soft VQ's choices changed at a time."""
-    return _studies(_with_default(findings, "soft_vq_factors"), ("bottleneck._target_", "data.batch_size"))
+    keys = ("fidelity", "bottleneck._target_", "data.batch_size", "optimizer")
+    return _studies(_with_default(findings, "soft_vq_factors"), keys)
 
 
 def _with_default(findings: Findings, study: str) -> list[Entry]:
     """A study's rows, and those of the default at the same numbers of steps, which other sweeps have."""
     found = findings.of(study)
     lengths = {(entry.data, entry.steps) for entry in found}
-    usual = [e for e in (*findings.table("paper", "mnist"), *findings.of("table_2")) if e.bottleneck == "soft_vq"]
+    usual = [e for e in (*findings.of("table_1"), *findings.of("table_2")) if e.bottleneck == "soft_vq"]
     usual += [e for e in findings.of("k_sweep") if _setting(e, "bottleneck.K") == 128 and study != "k_sweep"]
     return [*found, *(entry for entry in usual if (entry.data, entry.steps) in lengths)]
 

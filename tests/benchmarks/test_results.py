@@ -25,6 +25,8 @@ def test_a_page_shows_the_committed_runs(page: Path, findings):
     text = page.read_text(encoding="utf-8")
     assert PLACE.search(text)
     assert filled(text, findings) == text, "make results LOGS= renews the pages"
+    headings = [line for line in text.splitlines() if line.startswith("## ")]
+    assert len(headings) == len(set(headings))
 
 
 def test_a_run_that_is_taken_in_again_replaces_itself(runs):
