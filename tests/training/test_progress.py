@@ -30,8 +30,10 @@ CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 PATIENCE_S = 300  # for what takes seconds on a machine with nothing else to do
 
 
-def command(folder: Path, *overrides: str) -> list[str]:
-    return [sys.executable, str(ROOT / "train.py"), *SMALL, f"hydra.run.dir={folder}", *overrides]
+def command(folder: Path, steps: int) -> list[str]:
+    said = [*SMALL, f"trainer.max_steps={steps}", f"hydra.run.dir={folder}"]
+    once = dict(setting.split("=", 1) for setting in said)  # a key that is given twice is told of in a line
+    return [sys.executable, str(ROOT / "train.py"), *(f"{key}={value}" for key, value in once.items())]
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +45,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def done(folder: Path) -> subprocess.CompletedProcess[str]:
     """A run whose output is piped."""
     environment = {**os.environ, "FORCE_COLOR": "1"}
-    return subprocess.run(
-        command(folder, "trainer.max_steps=60"), cwd=ROOT, capture_output=True, text=True, env=environment
-    )
+    return subprocess.run(command(folder, 60), cwd=ROOT, capture_output=True, text=True, env=environment)
 
 
 @pytest.mark.process
@@ -116,7 +116,7 @@ class Terminal:
 @pytest.mark.slow
 @pytest.mark.process
 def test_a_narrow_terminal_gets_a_bar_and_ctrl_c_leaves_it_clean(tmp_path: Path) -> None:
-    terminal = Terminal(command(tmp_path, "trainer.max_steps=1000000"), columns=60)
+    terminal = Terminal(command(tmp_path, 1_000_000), columns=60)
     try:
         terminal.read_until(r"training \S+ +\d+/1000000 loss [\d.e+]+ +[\d.-]+/s [\d:-]+")
         lines = re.split(r"[\r\n]", ESCAPES.sub("", terminal.text))
@@ -154,7 +154,7 @@ def test_a_terminal_that_shrinks_and_grows_keeps_a_single_bar(tmp_path: Path) ->
             assert time.monotonic() < end, tmux("capture-pane", "-p", "-t", "run")
             time.sleep(0.2)
 
-    run = shlex.join(command(tmp_path / "run", "trainer.max_steps=1000000"))
+    run = shlex.join(command(tmp_path / "run", 1_000_000))
     environment = {**os.environ, "TERM": "screen", "COLUMNS": "80"}  # as wide as it never was
     subprocess.run(
         ["tmux", "-S", str(tmp_path / "socket"), "new-session", "-d", "-s", "run", "-x", "120", "-y", "30", run],
