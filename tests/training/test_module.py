@@ -146,7 +146,7 @@ def test_a_learning_rate_that_a_callback_changes_counts_for_large_and_small_para
             if trainer.global_step >= 3:
                 trainer.optimizers[0].param_groups[0]["lr"] = 0.0
 
-    config = configure("vae", "trainer.max_steps=3")
+    config = configure("vae", "trainer.max_steps=3", "trainer.log_every_n_steps=3")  # a row, and so a chunk, ends at 3
     three, _ = trained(config)
     config.trainer.max_steps = 9
     nine, _ = trained(config, [Stop()])
