@@ -160,6 +160,8 @@ def _setting(entry: Entry, key: str) -> object:
     """A setting of a row; K as the health panel counted it, which a table in which it does not vary leaves out."""
     if key == "bottleneck.K":
         return int(entry.runs[0].diagnostics["K"])
+    if key == "optimizer":
+        return value_of(entry, key) or "adam"  # that of every run whose table does not vary it
     return entry.data if key == "data" else value_of(entry, key)
 
 
