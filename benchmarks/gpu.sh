@@ -80,7 +80,7 @@ share_card() { # has the kernels of several processes run side by side, where CU
 
 unshare_card() { [ -n "${DRY:-}" ] || echo quit | timeout 20 nvidia-cuda-mps-control; }
 
-device=gpu five=0,1,2,3,4 three=0,1,2 two=0,1 more=1,2 tiny=() plan=() steps=()
+device=gpu five=0,1,2,3,4 three=0,1,2 two=0,1 more=1,2 one=0 tiny=() plan=() steps=()
 rows=${ROWS:-soft_vq,vq,vae,identity,beta_vae,info_dropout,untrained} # raw pixels have no seeds, and need no card
 if [ -n "${DRY:-}" ]; then
     device=cpu five=0,1 three=0 two=0 more=1 plan=(hydra.sweeper.plan_only=true)
@@ -96,25 +96,43 @@ cuda_tests() {
         $("$python" -c 'import xdist' 2> /dev/null && printf -- '-n 3') \
         tests/training/test_cuda_graph.py tests/training/test_replayed_steps.py
 }
-by_the_text() { sweep table_1 60 table_1 bottleneck=$rows seed=$five; }
+table_1() { sweep table_1 60 table_1 bottleneck="$rows" seed=$five; }
+released() { sweep released 60 released bottleneck="${rows%,untrained}" seed=$five; }
 berthelot() { sweep berthelot 60 berthelot,berthelot_quantized; }
-by_the_notebooks() { sweep released 60 released bottleneck=${rows%,untrained} seed=$five; }
-cifar10() { [ -z "${conv[*]}" ] || sweep cifar10 90 cifar10_jpeg --jobs 6 "${conv[@]}" bottleneck=$rows seed=0; }
-studies() { # one factor at a time, all of them on MNIST
-    sweep kl_sweep 45 kl_sweep seed=$two "${plan[@]}"
-    sweep soft_vq_factors 45 density,variances,batch seed=$three "${plan[@]}"
-    sweep noise_sweep 45 noise_sweep seed=$three "${plan[@]}"
-    sweep k_sweep 45 k_sweep seed=$three "${plan[@]}"
-    sweep vq_weights 45 vq_weights "${plan[@]}"
-    sweep figure_4 45 figure_4 "${plan[@]}"
-    sweep equal_distortion 45 equal_distortion "${plan[@]}"
+kl_sweep() { sweep kl_sweep 45 kl_sweep --jobs 7 seed=$more "${plan[@]}"; }
+density() { sweep density 45 density seed=$three "${plan[@]}"; }
+variances() { sweep variances 45 variances seed=$three "${plan[@]}"; }
+batch() { sweep batch 45 batch seed=$three "${plan[@]}"; }
+noise_sweep() { sweep noise_sweep 45 noise_sweep seed=$three "${plan[@]}"; }
+k_sweep() { sweep k_sweep 45 k_sweep --jobs 6 bottleneck.K=8,16,32,64,256,512 seed=$three "${plan[@]}"; } # noise_sweep has 128
+vq_weights() { sweep vq_weights 45 vq_weights --jobs 6 seed=$two "${plan[@]}"; }
+figure_4() { sweep figure_4 45 figure_4 "${plan[@]}"; }
+equal_distortion() { # the baseline has no penalty, and a weight of 1 is Table 1
+    sweep equal_distortion 45 equal_distortion --jobs 10 bottleneck=soft_vq,vae,vq,beta_vae,info_dropout \
+        penalty_weight=0.1,0.3,3,10 seed=$one "${plan[@]}"
 }
-more_cifar10() {
-    if [ -n "${conv[*]}" ]; then
-        sweep cifar10_more_seeds 60 cifar10_jpeg "${conv[@]}" bottleneck=$rows seed=$more "${plan[@]}"
-        sweep k_sweep_cifar10 60 k_sweep_cifar10_jpeg "${conv[@]}" seed=$three "${plan[@]}"
-    fi
+cifar10() { [ -z "${conv[*]}" ] || sweep cifar10 90 cifar10_jpeg "${conv[@]}" bottleneck="$rows" seed=$one; }
+k_sweep_cifar10() {
+    [ -z "${conv[*]}" ] || sweep k_sweep_cifar10 60 k_sweep_cifar10_jpeg --jobs 4 "${conv[@]}" bottleneck.K=8,32,128,512 \
+        seed=$three "${plan[@]}"
 }
+spatial() { [ -z "${conv[*]}" ] || sweep spatial 90 cifar10_jpeg_spatial "${conv[@]}" seed=$one "${plan[@]}"; }
+cifar10_more_seeds() {
+    [ -z "${conv[*]}" ] || sweep cifar10_more_seeds 90 cifar10_jpeg "${conv[@]}" bottleneck="$rows" seed=$more "${plan[@]}"
+}
+# Each line is done from left to right, all lines at once where processes can share the card, else one after the other.
+lanes=(
+    "cuda_tests"
+    "table_1 berthelot"
+    "released"
+    "kl_sweep vq_weights"
+    "density"
+    "variances"
+    "batch figure_4"
+    "noise_sweep"
+    "k_sweep equal_distortion"
+    "cifar10 k_sweep_cifar10 spatial cifar10_more_seeds"
+)
 
 step unpack 30 bash -c unpack || exit 1
 [ -d "$work/cifar10" ] || conv=()
@@ -124,16 +142,14 @@ export CIFAR10_JPEG=$work/cifar10
 if share_card >> "$out/log.txt" 2>&1; then
     echo "several processes share the card" | tee -a "$out/steps.tsv"
     jobs=(--jobs 5) tiny+=(trainer.threads=2)
-    cuda_tests &
-    { by_the_text; berthelot; } &
-    by_the_notebooks &
-    studies &
-    { cifar10; more_cifar10; } &
+    for lane in "${lanes[@]}"; do
+        for part in $lane; do $part; done &
+    done
     wait
     unshare_card
 else
     jobs=()
-    for part in cuda_tests by_the_text by_the_notebooks cifar10 berthelot studies more_cifar10; do $part; done
+    for part in ${lanes[*]}; do $part; done
 fi
 step report 10 "$python" -m softvq report "$work/runs" --out "$work/report"
 cp "$work"/report/{results.json,runs.csv} "$out/" 2>/dev/null
