@@ -156,11 +156,26 @@ def test_tsne_keeps_classes_that_lie_apart_apart():
     assert (labels[shown][distance.argmin(1)] == labels[shown]).all()
 
 
-@pytest.mark.parametrize("codes", [np.zeros((40, 8)), np.arange(40.0)[:, None]], ids=["collapsed", "one wide"])
-def test_codes_without_two_directions_are_drawn_too(codes):
-    points, shown = figures.tsne_points(codes.astype(np.float32), 0, 40)
+COLLAPSED = np.full((1000, 4), 0.3)  # float32's standard deviation of them is above 0, of their components 0
+ALMOST = COLLAPSED + 1e-7 * (np.arange(1000) == 7)[:, None]
+FAINT = 1e-30 * np.random.default_rng(0).normal(size=(400, 4))  # whose squares are 0 in float32
+
+
+@pytest.mark.parametrize(
+    "codes",
+    [np.zeros((40, 8)), np.arange(40.0)[:, None], COLLAPSED, ALMOST, FAINT],
+    ids=["zeros", "one wide", "collapsed", "but for one", "faint"],
+)
+def test_codes_that_hardly_vary_are_drawn_too(codes):
+    points, shown = figures.tsne_points(codes.astype(np.float32), 0, len(codes))
     assert np.isfinite(points).all()
     assert figures.tsne(points, shown % 4, NAMES).axes
+
+
+def test_tsne_does_not_see_where_codes_lie_nor_how_large_they_are():
+    points, _ = figures.tsne_points(CODES, seed=0, points=60)
+    moved, _ = figures.tsne_points(1024 * CODES, seed=0, points=60)
+    np.testing.assert_array_equal(points, moved)
 
 
 def test_every_point_is_shown_in_its_classes_colour():

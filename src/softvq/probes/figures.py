@@ -36,9 +36,13 @@ def tsne_points(features: np.ndarray, seed: int, points: int) -> tuple[np.ndarra
     from sklearn.manifold import TSNE
 
     shown = np.sort(np.random.default_rng(seed).permutation(len(features))[:points])
-    codes = features[shown]
+    # Only distances' ratios count in t-SNE. Centred and scaled, codes that hardly vary (a collapsed posterior's) keep a
+    # variance in float32; of one that rounds to 0, scikit-learn makes a start of infinities and dies of it.
+    centred = features[shown] - features[shown].mean(axis=0, dtype=np.float64)
+    varying = (np.ptp(features[shown], axis=0) > 0).sum()
+    codes = (centred / (np.abs(centred).max() if varying else 1)).astype(np.float32)
     # A start from the principal components keeps the global picture; one or no varying coordinate has no two of them.
-    init = "pca" if (codes.std(axis=0) > 0).sum() > 1 and len(codes) > 1 else "random"
+    init = "pca" if varying > 1 and len(codes) > 1 else "random"
     # One thread: gradients summed by several differ in the last bits, and t-SNE blows such bits up.
     with threadpool_limits(1):
         return TSNE(perplexity=tsne_perplexity(len(codes)), init=init, random_state=seed).fit_transform(codes), shown
