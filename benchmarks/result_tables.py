@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from table import markdown_table
 from zoo_tables import EXPERIMENT, method_table, protocol, protocol_table
 
-from softvq.published import LABELS, MSE, PROBE_METRICS, published, row_name
+from softvq.published import LABELS, MSE, PROBE_METRICS, published, row_name, row_order
 from softvq.report.judge.entries import Entry, make_entries
 from softvq.report.judge.evaluations import evaluated
 from softvq.report.judge.experiments import make_experiments, value_of
@@ -95,15 +95,18 @@ def kl_weights(findings: Findings) -> list[tuple[float, Entry]]:
 
 
 def repeats(findings: Findings) -> str:
-    """Runs of one configuration and seed on two devices."""
-    first = {(run.config_hash, run.data_sha256): run for run in findings.runs if run.experiment != REPEATS}
+    """Runs of one configuration and seed on two devices, whatever sweep they are of."""
+    first: dict[tuple[str, str | None], Run] = {}
+    pairs = []
+    for run in sorted(findings.runs, key=lambda run: run.experiment == REPEATS):
+        known = first.setdefault((run.config_hash, run.data_sha256), run)
+        if run.device != known.device:
+            pairs.append((known, run))
     rows = []
-    for run in findings.runs:
-        if run.experiment == REPEATS:
-            pair = (first[run.config_hash, run.data_sha256], run)
-            rows.append([row_name(run.bottleneck), str(run.seed)])
-            rows[-1] += [" / ".join(f"{100 * of.values[metric]:.1f}" for of in pair) for metric in PROBE_METRICS]
-            rows[-1].append(" / ".join(f"{of.values[MSE]:.4f}" if MSE in of.values else NONE for of in pair))
+    for pair in sorted(pairs, key=lambda pair: (row_order(pair[1].bottleneck), pair[1].seed)):
+        rows.append([row_name(pair[1].bottleneck), str(pair[1].seed)])
+        rows[-1] += [" / ".join(f"{100 * of.values[metric]:.1f}" for of in pair) for metric in PROBE_METRICS]
+        rows[-1].append(" / ".join(f"{of.values[MSE]:.4f}" if MSE in of.values else NONE for of in pair))
     return markdown_table(["row", "seed", "clustering", "NMI", "classification", "MSE / var"], rows)
 
 
@@ -114,27 +117,35 @@ def vq_weights(findings: Findings) -> str:
 
 def k_sweep(findings: Findings) -> str:
     """What the number of codewords does, data by data."""
-    return _studies(_with_default(findings, "k_sweep"), ("data", "bottleneck.K"))
+    return _study(findings, "k_sweep", ("data", "bottleneck.K"))
 
 
 def noise_sweep(findings: Findings) -> str:
     """What the latent noise does."""
-    return _studies(_with_default(findings, "noise_sweep"), ("bottleneck.sigma_eps",))
+    return _study(findings, "noise_sweep", ("bottleneck.sigma_eps",))
 
 
 def soft_vq_factors(findings: Findings) -> str:
     """One of soft VQ's choices changed at a time."""
-    keys = ("fidelity", "bottleneck._target_", "data.batch_size", "optimizer")
-    return _studies(_with_default(findings, "soft_vq_factors"), keys)
+    return _study(findings, "soft_vq_factors", ("fidelity", "bottleneck._target_", "data.batch_size", "optimizer"))
 
 
-def _with_default(findings: Findings, study: str) -> list[Entry]:
-    """A study's rows, and those of the default at the same numbers of steps, which other sweeps have."""
-    found = findings.of(study)
-    lengths = {(entry.data, entry.steps) for entry in found}
-    usual = [e for e in (*findings.of("table_1"), *findings.of("table_2")) if e.bottleneck == "soft_vq"]
-    usual += [e for e in findings.of("k_sweep") if _setting(e, "bottleneck.K") == 128 and study != "k_sweep"]
-    return [*found, *(entry for entry in usual if (entry.data, entry.steps) in lengths)]
+def _study(findings: Findings, name: str, keys: Sequence[str]) -> str:
+    """A study's rows at their full length, and, where it has none of its own, those of the default from other sweeps."""
+    own = findings.of(name)
+    longest = {e.data: max(other.steps or 0 for other in own if other.data == e.data) for e in own}
+    fidelities = {entry.fidelity for entry in own}
+    shown: dict[tuple[object, ...], Entry] = {}
+    for entry in (*own, *_usual(findings)):
+        if entry.steps == longest.get(entry.data) and entry.fidelity in fidelities:
+            shown.setdefault((entry.data, entry.fidelity, *(_setting(entry, key) for key in keys)), entry)
+    return _studies(list(shown.values()), keys)
+
+
+def _usual(findings: Findings) -> list[Entry]:
+    """Soft VQ with nothing changed, as the sweeps have it: the noise's first, whose runs share the studies' device."""
+    noise = [entry for entry in findings.of("noise_sweep") if _setting(entry, "bottleneck.sigma_eps") == 0.01]
+    return [*noise, *(e for name in ("table_1", "table_2") for e in findings.of(name) if e.bottleneck == "soft_vq")]
 
 
 def _studies(entries: Sequence[Entry], keys: Sequence[str]) -> str:
@@ -159,7 +170,7 @@ def _studies(entries: Sequence[Entry], keys: Sequence[str]) -> str:
 def _setting(entry: Entry, key: str) -> object:
     """A setting of a row; K as the health panel counted it, which a table in which it does not vary leaves out."""
     if key == "bottleneck.K":
-        return int(entry.runs[0].diagnostics["K"])
+        return next(int(run.diagnostics["K"]) for run in entry.runs if "K" in run.diagnostics)
     if key == "optimizer":
         return value_of(entry, key) or "adam"  # that of every run whose table does not vary it
     return entry.data if key == "data" else value_of(entry, key)
