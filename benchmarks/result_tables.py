@@ -229,6 +229,25 @@ def table_2(findings: Findings) -> str:
     )
 
 
+def figure_4(findings: Findings) -> str:
+    """The numbers of the codes that Figure 4 shows."""
+    found = findings.of("figure_4")
+    longest = max((entry.steps or 0 for entry in found), default=0)
+    rows = [[row_name(e.bottleneck), *_numbers(e)] for e in found if e.steps == longest]
+    return markdown_table(["row", "seeds", "clustering", "NMI", "classification", "MSE / var"], rows)
+
+
+def equal_distortion(findings: Findings) -> str:
+    """Rows with their penalties scaled, in the order of their distortion."""
+    entries = sorted(findings.of("equal_distortion"), key=lambda e: -sum(e.values(MSE).values()) / len(e.values(MSE)))
+    rows = [
+        [_number(e, MSE), row_name(e.bottleneck), f"{value_of(e, 'penalty_weight'):g}", f"{e.steps:,}", *_numbers(e)[:-1]]
+        for e in entries
+    ]
+    head = ["MSE / var", "row", "`penalty_weight`", "steps", "seeds", "clustering", "NMI", "classification"]
+    return markdown_table(head, rows)
+
+
 def claims(findings: Findings) -> str:
     """The paper's claims about MNIST, under each fidelity."""
     rows = [
@@ -316,6 +335,8 @@ TABLES: dict[str, Callable[..., str]] = {
         berthelot,
         search,
         table_2,
+        figure_4,
+        equal_distortion,
         zoo,
         zoo_runs,
         zoo_of,
