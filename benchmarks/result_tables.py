@@ -131,7 +131,7 @@ def soft_vq_factors(findings: Findings) -> str:
 
 
 def _study(findings: Findings, name: str, keys: Sequence[str]) -> str:
-    """A study's rows at their full length, and, where it has none of its own, those of the default from other sweeps."""
+    """A study's rows at their full length; of settings that it has no run of, the default's from other sweeps."""
     own = findings.of(name)
     longest = {e.data: max(other.steps or 0 for other in own if other.data == e.data) for e in own}
     fidelities = {entry.fidelity for entry in own}
@@ -259,10 +259,10 @@ def _mean(entry: Entry, metric: str) -> float:
 def equal_distortion(findings: Findings) -> str:
     """Rows with their penalties scaled, in the order of their distortion."""
     entries = sorted(findings.of("equal_distortion"), key=lambda entry: _mean(entry, MSE))
-    rows = [
-        [_number(e, MSE), row_name(e.bottleneck), f"{value_of(e, 'penalty_weight'):g}", f"{e.steps:,}", *_numbers(e)[:-1]]
-        for e in entries
-    ]
+    rows = []
+    for e in entries:
+        weight = f"{value_of(e, 'penalty_weight'):g}"
+        rows.append([_number(e, MSE), row_name(e.bottleneck), weight, f"{e.steps:,}", *_numbers(e)[:-1]])
     head = ["MSE / var", "row", "`penalty_weight`", "steps", "seeds", "clustering", "NMI", "classification"]
     return markdown_table(head, rows)
 
