@@ -2,12 +2,38 @@
 
 from functools import partial
 
+import numpy as np
 import torch
+from golden import golden, softmax, squared_distances
 
 from softvq.bottlenecks.codebook import uniform_unit_scaling
 from softvq.bottlenecks.soft_vq import EqualVarianceSoftVQ, SoftVQ
 
 B, M, K, D = 6, 2, 5, 3
+
+
+@golden("soft_vq_equal_variance")
+def evaluate(now, held, given):
+    """A softmax of the distances alone: the variances' determinant is the same for every codeword."""
+
+    def quantized(world):
+        heads = world.encode(given.x)
+        noisy = heads["z_e"] if given.noise is None else heads["z_e"] + given.settings.sigma_eps * given.noise
+        w = softmax(-squared_distances(noisy, world.weights["codebook"]) / (2 * np.exp(heads["log_var"])))
+        return heads, noisy, w, w @ world.weights["codebook"]
+
+    heads, noisy, w, z_q = quantized(now)
+    held_heads, held_noisy, _, held_z_q = quantized(held)
+    terms = {
+        "codebook_loss": ((held_noisy - z_q) ** 2).sum((1, 2)).mean(),
+        "commitment_loss": ((noisy - held_z_q) ** 2).sum((1, 2)).mean(),
+    }
+    return {
+        "z": heads["z_e"] + (held_z_q - held_heads["z_e"]),
+        "penalty": sum(getattr(given.settings, name.replace("loss", "weight")) * term for name, term in terms.items()),
+        "terms": {**terms, "log_var": heads["log_var"].mean()},
+        "taps": {"z_q": held_z_q, "posterior": w, "index": w.argmax(-1)},
+    }
 
 
 def test_it_is_soft_vq_with_equal_variances() -> None:
