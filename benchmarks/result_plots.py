@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 
 from softvq.published import MSE, PROBE_METRICS, label, published, row_name
 from softvq.report.judge.entries import Entry
+from softvq.report.judge.statistics import FEWEST_SEEDS, summarize
 from softvq.report.write.plots import OURS, PAPERS, QUIET, drawn, figure_in_style
 
 PAPERS_ROWS = {"vae": (0, (4, 3)), "beta_vae": (0, (1, 1.5))}  # and the style of its line
@@ -16,7 +17,7 @@ Values = Callable[[Entry], Sequence[float]]
 
 
 def scan(points: Sequence[tuple[float, Entry]], key: str, file: Path) -> None:
-    """The probes' numbers, distortion and active units over a weight: seeds as dots, their means joined.
+    """The probes' numbers, distortion and active units over a weight: seeds as dots, means joined, with intervals.
 
     The paper's VAE and beta-VAE are lines across: it does not say at which weight they lie on this axis. A mean far
     below the others, as that of an empty code, is an arrow at the lower edge with its value.
@@ -37,7 +38,10 @@ def scan(points: Sequence[tuple[float, Entry]], key: str, file: Path) -> None:
             _panel(axis, [(at, values(entry)) for at, entry in points])
             axis.set_title(name, fontsize=8)
             axis.set_xlabel(key)
-        figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=7)
+        axis = figure.axes[0]
+        for face, name in ((OURS, "ours: mean, 95 % interval"), ("white", "ours: mean of fewer than three seeds")):
+            axis.plot([], [], color=OURS, marker="o", markersize=3.5, mfc=face, linewidth=1, label=name)
+        figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize=7)
         file.write_bytes(drawn(figure).svg)
 
 
@@ -48,7 +52,11 @@ def _panel(axis: Axes, points: Sequence[tuple[float, Sequence[float]]]) -> None:
     means = [(at, sum(values) / len(values)) for at, values in points]
     middle = median(mean for _, mean in means)
     shown = [(at, mean) for at, mean in means if mean > FAR_BELOW * middle or middle < 20]
-    axis.plot(*zip(*shown, strict=True), color=OURS, marker="o", markersize=3.5, label="ours: mean")
+    axis.plot(*zip(*shown, strict=True), color=OURS, linewidth=1)
+    for at, found in [(at, summarize(values)) for at, values in points if at in dict(shown)]:
+        filled = found.n >= FEWEST_SEEDS
+        look = {"color": OURS, "marker": "o", "markersize": 3.5, "linewidth": 1, "mfc": OURS if filled else "white"}
+        axis.errorbar(at, found.mean, found.half_width, **look)
     for at, mean in set(means) - set(shown):
         others = [value for at, values in points for value in values if at in dict(shown)]
         axis.set_ylim(bottom=min(others) - 0.1 * (max(others) - min(others)))

@@ -17,7 +17,7 @@ from zoo_plot import write_plot
 from zoo_tables import EXPERIMENT
 
 from softvq.durable_files import write_text
-from softvq.published import PROBE_METRICS, data_order, row_order
+from softvq.published import PROBE_METRICS, SEEDLESS, data_order, row_order
 from softvq.report.judge.experiments import ORDER
 from softvq.report.read.collection import Collection, collect
 from softvq.report.read.departures import DefaultSettings
@@ -72,7 +72,8 @@ def write(runs: Sequence[Run]) -> None:
     write_text(RESULTS / "evaluations.csv", evaluations_csv(runs))
     for experiment in results(Collection(list(runs)), defaults)["experiments"]:
         if experiment["name"] == "table_1":
-            svg = results_plot(experiment["rows"], PROBE_METRICS).svg.decode()
+            rows = [row for row in experiment["rows"] if row["model"] not in SEEDLESS or row["fidelity"] == "paper"]
+            svg = results_plot(rows, PROBE_METRICS).svg.decode()
             write_text(RESULTS / "table_1.svg", svg)
 
 
