@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from findings import Findings
 from result_plots import scan
-from result_tables import REPEATS, TABLES, Findings, kl_weights
+from result_tables import REPEATS, TABLES
+from study_tables import kl_weights
 from turns import HERE
 from zoo_plot import write_plot
 from zoo_tables import EXPERIMENT

@@ -4,7 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from result_tables import TABLES, Findings
+from findings import Findings
+from result_tables import TABLES
 from results import PAGES, PLACE, RESULTS, filled, merged
 
 from softvq.report.read.collection import collect
