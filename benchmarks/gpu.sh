@@ -118,6 +118,7 @@ k_sweep_cifar10() {
     [ -z "${conv[*]}" ] || sweep k_sweep_cifar10 60 k_sweep_cifar10_jpeg --jobs 4 "${conv[@]}" bottleneck.K=8,32,128,512 \
         seed=$three "${plan[@]}"
 }
+variances_cifar10() { [ -z "${conv[*]}" ] || sweep variances_cifar10 60 variances_cifar10_jpeg --jobs 3 "${conv[@]}" "${plan[@]}"; }
 spatial() { [ -z "${conv[*]}" ] || sweep spatial 90 cifar10_jpeg_spatial "${conv[@]}" seed=$one "${plan[@]}"; }
 cifar10_more_seeds() {
     [ -z "${conv[*]}" ] || sweep cifar10_more_seeds 90 cifar10_jpeg "${conv[@]}" bottleneck="$rows" seed=$more "${plan[@]}"
@@ -133,7 +134,7 @@ lanes=(
     "batch figure_4"
     "noise_sweep"
     "k_sweep equal_distortion"
-    "cifar10 k_sweep_cifar10 spatial cifar10_more_seeds"
+    "cifar10 variances_cifar10 k_sweep_cifar10 spatial cifar10_more_seeds"
 )
 
 step unpack 30 bash -c unpack || exit 1
