@@ -13,6 +13,7 @@ from softvq.report.read.run import Run
 from softvq.report.write.results import results
 
 NONE = "-"
+PLUS_MINUS = "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}"
 
 
 class Findings:
@@ -43,8 +44,13 @@ class Findings:
 
 
 def seeds(entry: Entry) -> str:
-    """A row's seeds."""
-    return NONE if entry.seedless else ", ".join(str(run.seed) for run in entry.runs)
+    """A row's seeds; of three or more without a gap the first and the last."""
+    found = [run.seed for run in entry.runs]
+    if entry.seedless:
+        return NONE
+    if len(found) > 2 and found == list(range(found[0], found[-1] + 1)):
+        return f"{found[0]} to {found[-1]}"
+    return ", ".join(map(str, found))
 
 
 def numbers(entry: Entry) -> list[str]:
@@ -63,10 +69,12 @@ def number(entry: Entry, metric: str) -> str:
 
 
 def diagnostic(entry: Entry, name: str) -> str:
-    """A diagnostic of each seed; once where all have the same."""
+    """A diagnostic of each seed; of three or more the lowest and the highest, once where they are the same."""
     values = [run.diagnostics[name] for run in entry.runs if run.diagnostics.get(name) is not None]
     texts = [f"{value:.0f}" for value in values]
-    return " / ".join(texts[:1] if len(set(texts)) == 1 else texts) or NONE
+    if not texts or len(set(texts)) == 1:
+        return texts[0] if texts else NONE
+    return " / ".join(texts) if len(texts) < 3 else f"{min(values):.0f} to {max(values):.0f}"
 
 
 def each(entry: Entry, metric: str) -> str:
@@ -87,7 +95,7 @@ def spread(values: Sequence[float], scale: float, digits: int = 1) -> str:
     found = summarize(values)
     if found.half_width is None:
         return " / ".join(f"{scale * value:.{digits}f}" for value in values)
-    return f"{scale * found.mean:.{digits}f} ± {scale * found.half_width:.{digits}f}"
+    return f"{scale * found.mean:.{digits}f}{PLUS_MINUS}{scale * found.half_width:.{digits}f}"
 
 
 def brief(value: object) -> str:

@@ -42,7 +42,9 @@ def noise_sweep(findings: Findings) -> str:
 
 def soft_vq_factors(findings: Findings) -> str:
     """One of soft VQ's choices changed at a time."""
-    return _study(findings, "soft_vq_factors", ("data", "fidelity", "bottleneck._target_", "data.batch_size", "optimizer"))
+    return _study(
+        findings, "soft_vq_factors", ("data", "fidelity", "bottleneck._target_", "data.batch_size", "optimizer")
+    )
 
 
 def search(findings: Findings) -> str:

@@ -40,9 +40,9 @@ def test_a_run_that_is_taken_in_again_replaces_itself(runs):
 
 def test_three_seeds_give_an_interval_and_two_stand_one_by_one(runs):
     seeds = [run for run in runs if run.bottleneck == "vae" and run.experiment == "table_1"]
-    assert " ± " in TABLES["table_1"](Findings(seeds[:3]))
+    assert "±" in TABLES["table_1"](Findings(seeds[:3]))
     two = TABLES["table_1"](Findings(seeds[:2]))
-    assert " ± " not in two
+    assert "±" not in two
     assert "67.8 / 72.8" in two
 
 
