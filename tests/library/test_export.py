@@ -232,6 +232,7 @@ def test_a_digit_of_a_description_that_was_changed_shows(
         softvq.load(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_an_export_that_is_broken_off_leaves_no_file_of_an_earlier_one_and_no_half_one(
     exports: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

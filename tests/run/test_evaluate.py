@@ -35,6 +35,7 @@ def test_a_finished_run_can_be_probed_again_at_another_tap(tmp_path: Path) -> No
         evaluate(tmp_path, "probes.tap=nothing")
 
 
+@pytest.mark.slow
 def test_another_evaluation_never_takes_the_place_of_an_earlier_one(tmp_path: Path) -> None:
     """Of other settings, of another run in the same folder, of what is no evaluation; the same one is made again."""
     for seed in (0, 1):
