@@ -93,8 +93,9 @@ def _study(findings: Findings, name: str, keys: Sequence[str]) -> str:
 
 def _usual(findings: Findings) -> list[Entry]:
     """Soft VQ with nothing changed, as the sweeps have it: the noise's first, whose runs share the studies' device."""
-    noise = [entry for entry in findings.of("noise_sweep") if _setting(entry, "bottleneck.sigma_eps") == 0.01]
-    return [*noise, *(e for name in ("table_1", "table_2") for e in findings.of(name) if e.bottleneck == "soft_vq")]
+    usual = [e for table in ("table_1", "table_2") for e in findings.of(table) if e.bottleneck == "soft_vq"]
+    settings = {run.settings_hash for entry in usual for run in entry.runs}
+    return [*(e for e in findings.of("noise_sweep") if e.runs[0].settings_hash in settings), *usual]
 
 
 def _studies(entries: Sequence[Entry], keys: Sequence[str]) -> str:
